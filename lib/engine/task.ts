@@ -1,0 +1,230 @@
+/**
+ * What a task is: a typed definition. Making one runs nothing, reads nothing and registers nothing.
+ *
+ * `A` is what the surroundings hand to a running task beside the engine's own context (shell, runtime, ...); the engine
+ * passes it through and never looks inside.
+ */
+import { DevstackError } from '../errors.ts'
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** The part of Standard Schema v1 (standardschema.dev) that is used here; zod 4 schemas satisfy it. */
+export interface Schema<Out = unknown, In = unknown> {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    readonly validate: (value: unknown) => SchemaResult<Out> | Promise<SchemaResult<Out>>
+    readonly types?: { readonly input: In; readonly output: Out } | undefined
+  }
+}
+export type SchemaResult<Out> =
+  | { readonly value: Out; readonly issues?: undefined }
+  | { readonly issues: readonly SchemaIssue[] }
+export interface SchemaIssue {
+  readonly message: string
+  readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined
+}
+
+/** What a task does to the world. `destroy` is confirmed before the first effect of a run. */
+export type Effect = 'read' | 'create' | 'change' | 'destroy'
+
+/** Milliseconds, or a number with a unit: `250ms`, `30s`, `5m`, `1h`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
+
+/** A lock held for the whole task, in this run and across processes; `size` holders at a time (default 1). */
+export type Lock = string | { readonly name: string; readonly size: number }
+
+export interface RetryPolicy {
+  /** Further tries after the first. */
+  readonly attempts: number
+  /** Wait before the second try; default 200 ms. */
+  readonly delay?: Duration
+  /** Longest wait; default 10 s. */
+  readonly maxDelay?: Duration
+  /** Growth of the wait from try to try; default 2. */
+  readonly factor?: number
+  /** Each wait is multiplied by a random number from 1 to 2; default true. */
+  readonly jitter?: boolean
+}
+
+/** What a gate may use while it waits. */
+export interface GateContext {
+  /** Aborts when the run is cancelled. The deadline is the gate's own affair. */
+  readonly signal: AbortSignal
+  readonly node: string
+  /** Who waits for this gate, by node id. */
+  readonly blocked: readonly string[]
+  /** Tells the newest answer of the probe, for progress ("2 of 3 members started"). */
+  answer(text: string): void
+}
+
+/** A health condition with a deadline. `hold` resolves when it holds and rejects with a DevstackError when it can not. */
+export interface Gate<V = never, A = unknown> {
+  /** What must hold, as a noun phrase: `PostgreSQL leader elected`. */
+  readonly description: string
+  hold(value: V, context: GateContext & A): Promise<{ readonly asked: number } | undefined>
+}
+
+/** What `observe` found out: whether the task's work is still in place. */
+export type Observation<V = unknown> =
+  | { readonly state: 'fresh'; readonly cause: string; readonly value: V }
+  | { readonly state: 'stale'; readonly cause: string; readonly differences?: readonly string[] }
+
+export interface Progress {
+  readonly done: number
+  readonly total?: number
+  readonly unit?: 'bytes' | 'items'
+  readonly label?: string
+}
+
+/** What a running task gets. */
+export interface BaseContext<N extends Needs, P> {
+  readonly name: string
+  readonly needs: NeedValues<N>
+  readonly params: P
+  /** Aborts on cancellation and on timeout; a task must end soon after. */
+  readonly signal: AbortSignal
+  /** Working directory, absolute. */
+  readonly cwd: string
+  /** Which try this is, from 1. */
+  readonly attempt: number
+  /** The run this belongs to. */
+  readonly runId: string
+  /** One line for the user. */
+  log(text: string): void
+  progress(progress: Progress): void
+}
+
+export interface TaskDefinition<A, N extends Needs, P, V> {
+  /** One sentence, shown by `list` and `help`. */
+  readonly description?: string
+  readonly needs?: N
+  readonly params?: Schema<P>
+  /** The value is validated when produced and when read back, and is JSON-safe by construction. */
+  readonly returns?: Schema<V>
+  /** Must hold before the task counts as done. */
+  readonly gate?: Gate<V, A> | readonly Gate<V, A>[]
+  readonly effect?: Effect
+  /** What exactly is destroyed, one line each; shown before the confirmation of an `effect: 'destroy'` task. */
+  readonly destroys?: (
+    context: BaseContext<Record<never, never>, P> & A,
+  ) => readonly string[] | Promise<readonly string[]>
+  readonly locks?: readonly Lock[]
+  /** Slots taken out of the concurrency limit; default 1, 0 for what only waits. */
+  readonly weight?: number
+  readonly timeout?: Duration
+  readonly retry?: number | RetryPolicy
+  /** Relative to the config that defines the task. */
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly envFiles?: readonly string[]
+  /** Names of environment variables that belong to the fingerprint. */
+  readonly passEnv?: readonly string[]
+  readonly platforms?: readonly string[]
+  /** Globs relative to `cwd`. With `inputs`, the task is skipped while its fingerprint holds. */
+  readonly inputs?: readonly string[]
+  readonly outputs?: readonly string[]
+  readonly cache?: boolean
+  /** Not listed and not startable from the command line. */
+  readonly private?: boolean
+  readonly aliases?: readonly string[]
+  /** A long-lived thing: it is ready, not finished, and `down` ends it. */
+  readonly service?: boolean
+  /** Shown in place of the own name and folded into that row (`etcd1`). */
+  readonly partOf?: string
+  /** Starts on a terminal of its own: output goes straight through, nothing is drawn meanwhile. */
+  readonly interactive?: boolean
+  run?(context: BaseContext<N, P> & A): V | Promise<V>
+  /** Looks, without changing anything, whether the work is still in place. */
+  observe?(context: BaseContext<N, P> & A): Observation<V> | Promise<Observation<V>>
+  /** Always runs after `run`, also after a failure or a cancellation. */
+  cleanup?(context: BaseContext<N, P> & A): void | Promise<void>
+  undo?(context: BaseContext<N, P> & A & { readonly value: V }): void | Promise<void>
+  /** `on-failure`: a failed run compensates by itself. */
+  readonly undoOn?: 'request' | 'on-failure'
+}
+
+declare const valueType: unique symbol
+
+/** A defined task. `V` is the type of the value that flows to whoever needs it. */
+export interface Task<V = unknown> {
+  readonly kind: 'task'
+  readonly definition: AnyDefinition
+  readonly [valueType]?: V
+}
+
+/** A need with a policy of its own; made by `after()`. */
+export interface Edge<V = unknown> {
+  readonly kind: 'edge'
+  readonly task: Task<V>
+  readonly until: readonly Gate<V, never>[]
+  readonly within: number | undefined
+  readonly retry: RetryPolicy | undefined
+  readonly params: Readonly<Record<string, unknown>> | undefined
+  readonly optional: boolean
+  readonly [valueType]?: V
+}
+
+/** A task that is only known once the config is loaded, for instance a service of a compose file. */
+export interface TaskReference<V = unknown> {
+  readonly kind: 'reference'
+  /** Gives the task, or throws a DevstackError that names what is missing. */
+  resolve(): Task<V>
+  readonly [valueType]?: V
+}
+
+export type Need<V = unknown> = Task<V> | Edge<V> | TaskReference<V>
+export type Needs = Readonly<Record<string, Need>>
+export type ValueOf<T> = T extends { readonly [valueType]?: infer V } ? V : never
+export type NeedValues<N extends Needs> = { readonly [K in keyof N]: ValueOf<N[K]> }
+// biome-ignore lint/suspicious/noExplicitAny: a stored definition has lost its parameters; they are checked where it is made
+export type AnyDefinition = TaskDefinition<any, any, any, any>
+
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
+
+/** A duration in milliseconds. Throws a DevstackError of kind `config` for anything that is no duration. */
+export function milliseconds(duration: Duration | string): number {
+  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
+  const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(duration) : null
+  if (!match) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'BAD_DURATION',
+      message: `"${String(duration)}" is not a duration.`,
+      hint: 'Write a number with a unit: 250ms, 30s, 5m or 1h.',
+    })
+  }
+  return Number(match[1]) * units[match[2] as keyof typeof units]
+}
+
+/** Defines a task. Nothing runs. */
+export function createTask<A, N extends Needs, P, V>(definition: TaskDefinition<A, N, P, V>): Task<Awaited<V>> {
+  return { kind: 'task', definition }
+}
+
+export interface AfterOptions<V, A> {
+  /** Conditions that must hold on the value before the edge releases. */
+  readonly until?: Gate<V, A> | readonly Gate<V, A>[]
+  /** Deadline of the whole edge, from the moment the needed task is done. */
+  readonly within?: Duration
+  readonly retry?: RetryPolicy | number
+  /** Params for the needed task. */
+  readonly params?: Readonly<Record<string, unknown>>
+  /** The edge also releases, with `undefined`, when the needed task fails. */
+  readonly optional?: boolean
+}
+
+/** `after(patroni, { until: leaderElected, within: '60s' })`: a need that carries value, gate and policy on one edge. */
+export function after<V, A>(need: Need<V>, options: AfterOptions<NoInfer<V>, A> = {}): Edge<V> {
+  const until = options.until === undefined ? [] : Array.isArray(options.until) ? options.until : [options.until]
+  return {
+    kind: 'edge',
+    // a reference is resolved when the graph is built
+    task: need as Task<V>,
+    until: until as readonly Gate<V, never>[],
+    within: options.within === undefined ? undefined : milliseconds(options.within),
+    retry: typeof options.retry === 'number' ? { attempts: options.retry } : options.retry,
+    params: options.params,
+    optional: options.optional ?? false,
+  }
+}

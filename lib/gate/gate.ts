@@ -1,0 +1,41 @@
+/**
+ * A gate asks a probe until it holds or its deadline passes. The contract only; the poll loop is poll.ts, the probes
+ * are one file each.
+ */
+import type { Gate, GateContext } from '../engine/task.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+
+/** One answer of a probe. `detail` is shown while waiting and in the autopsy: `2 of 3 members started`. */
+export type Answer =
+  | { readonly healthy: true; readonly detail: string }
+  | { readonly healthy: false; readonly detail: string; readonly fatal?: boolean }
+
+/** What a probe may use. The signal aborts when this single attempt took too long or nobody waits any more. */
+export interface ProbeContext {
+  readonly signal: AbortSignal
+  readonly runtime: Runtime
+}
+
+/** One attempt at answering a gate's question. Throwing counts as unhealthy, with the error's message as the answer. */
+export type Probe<V> = (value: V, context: ProbeContext) => Promise<Answer> | Answer
+
+export interface GateOptions<V> {
+  /** What must hold, as a noun phrase: `PostgreSQL leader elected`. */
+  readonly description: string
+  /** What is asked, for the autopsy: `GET http://10.1.0.11:8008/leader`. */
+  readonly question?: string | ((value: V) => string)
+  readonly probe: Probe<V>
+  /** Deadline; default 60 s. */
+  readonly within?: number | `${number}${'ms' | 's' | 'm' | 'h'}`
+  /** First pause between two attempts; default 50 ms. */
+  readonly every?: number | `${number}${'ms' | 's' | 'm' | 'h'}`
+  /** Pauses grow by `backoff` (default 1.2) after `steady` attempts (default 100) up to `atMost` (default 1 s). */
+  readonly backoff?: { readonly factor?: number; readonly steady?: number; readonly atMost?: number }
+  /** Longest single attempt; default 5 s. */
+  readonly attemptTimeout?: number
+  /** Containers whose end fails the gate at once; default: the value itself when it is a service handle. */
+  readonly containers?: (value: V) => readonly string[]
+}
+
+export type ContainerGate<V> = Gate<V, { readonly runtime: Runtime }>
+export type ContainerGateContext = GateContext & { readonly runtime: Runtime }
