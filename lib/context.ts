@@ -1,0 +1,42 @@
+/** What every task gets beside the engine's own context. This file is types alone; lib/session/ makes the values. */
+import type { Shell } from 'zx'
+import type { Runtime } from './runtime/runtime.ts'
+
+export interface Project {
+  /** Name that tells this checkout's containers from another's; lower case, `<folder>-<4 hex of the path>` unless set. */
+  readonly name: string
+  /** Absolute path of the folder of the config. */
+  readonly directory: string
+  /** `.devstack/` below it: journals, cache, locks, prepared files. */
+  readonly stateDirectory: string
+  /** `process.env` with `.env` and `.env.local` of the project below it. Read only. */
+  readonly environment: Readonly<Record<string, string>>
+}
+
+export interface Terminal {
+  /** Standard output and input are a terminal, so a person can be asked. */
+  readonly interactive: boolean
+  readonly columns: number
+  readonly colors: boolean
+  /** Writes to standard output, redacted. For tasks whose output is their result (`interactive: true`). */
+  write(text: string): void
+  /** Asks a yes/no question; `--yes` answers true. Without a terminal and without `--yes` throws CONFIRMATION_NEEDED. */
+  confirm(question: string): Promise<boolean>
+  /** Lets the user choose with the arrow keys; without a terminal throws CHOICE_NEEDED naming the choices. */
+  choose(question: string, choices: readonly { readonly value: string; readonly label: string }[]): Promise<string>
+}
+
+export interface Ambient {
+  /** zx: runs commands with the task's `cwd`, `env` and signal; what they print becomes events. Never goes through interpolation unquoted. */
+  readonly $: Shell
+  /** The container engine; connected on first use. */
+  readonly runtime: Runtime
+  readonly project: Project
+  /** The task's environment: the project's with the task's `envFiles` and `env` on top. */
+  readonly env: Readonly<Record<string, string>>
+  readonly terminal: Terminal
+  /** Masks a value in everything shown or stored from now on. */
+  secret(value: string): void
+  /** Says how the command line was answered: `--yes`, `--no-backup` ... */
+  readonly flags: { readonly yes: boolean; readonly noBackup: boolean }
+}
