@@ -155,6 +155,9 @@ export interface ContainerDetails extends ContainerSummary {
   readonly startedAt: number
   readonly finishedAt: number
   readonly health?: { readonly status: 'starting' | 'healthy' | 'unhealthy' | 'none'; readonly lastOutput: string }
+  /** What the container was made with, its image's own included; absent where the engine does not tell. */
+  readonly healthcheck?: Healthcheck
+  readonly restartPolicy?: RestartPolicy
   readonly error: string
 }
 
