@@ -26,9 +26,22 @@ export interface Terminal {
   choose(question: string, choices: readonly { readonly value: string; readonly label: string }[]): Promise<string>
 }
 
+export interface ExecCommandOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  readonly input?: string
+  /** Keep what is printed out of the events; it is still returned. */
+  readonly quiet?: boolean
+}
+
 export interface Ambient {
   /** zx: runs commands with the task's `cwd`, `env` and signal; what they print becomes events. Never goes through interpolation unquoted. */
   readonly $: Shell
+  /**
+   * Runs one command without zx: words as they are, or text for `/bin/sh -c`. Output becomes events. Throws
+   * TASK_COMMAND_FAILED with the exit code.
+   */
+  exec(command: string | readonly string[], options?: ExecCommandOptions): Promise<{ readonly stdout: string }>
   /** The container engine; connected on first use. */
   readonly runtime: Runtime
   readonly project: Project

@@ -128,6 +128,8 @@ export interface TaskDefinition<A, N extends Needs, P, V> {
   /** Not listed and not startable from the command line. */
   readonly private?: boolean
   readonly aliases?: readonly string[]
+  /** What the fingerprint takes for the text of `run`; default the function's own source. */
+  readonly source?: string
   /** A long-lived thing: it is ready, not finished, and `down` ends it. */
   readonly service?: boolean
   /** Shown in place of the own name and folded into that row (`etcd1`). */
@@ -156,7 +158,7 @@ export interface Task<V = unknown> {
 /** A need with a policy of its own; made by `after()`. */
 export interface Edge<V = unknown> {
   readonly kind: 'edge'
-  readonly task: Task<V>
+  readonly need: Task<V> | TaskReference<V>
   readonly until: readonly Gate<V, never>[]
   readonly within: number | undefined
   readonly retry: RetryPolicy | undefined
@@ -165,11 +167,13 @@ export interface Edge<V = unknown> {
   readonly [valueType]?: V
 }
 
-/** A task that is only known once the config is loaded, for instance a service of a compose file. */
+/** A task that is only known once the config is loaded: by its name, or for instance a service of a compose file. */
 export interface TaskReference<V = unknown> {
   readonly kind: 'reference'
+  /** For messages, and looked up among the config's names when there is no `resolve`. */
+  readonly name: string
   /** Gives the task, or throws a DevstackError that names what is missing. */
-  resolve(): Task<V>
+  readonly resolve?: () => Task<V>
   readonly [valueType]?: V
 }
 
@@ -217,14 +221,26 @@ export interface AfterOptions<V, A> {
 /** `after(patroni, { until: leaderElected, within: '60s' })`: a need that carries value, gate and policy on one edge. */
 export function after<V, A>(need: Need<V>, options: AfterOptions<NoInfer<V>, A> = {}): Edge<V> {
   const until = options.until === undefined ? [] : Array.isArray(options.until) ? options.until : [options.until]
+  if (options.within !== undefined && until.length === 0) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'AFTER_WITHIN_NEEDS_UNTIL',
+      message: 'after(..., { within }) has a deadline but no condition.',
+      hint: 'Say what must hold: after(task, { until: gate, within: "60s" }); to bound the task itself give it a timeout.',
+    })
+  }
   return {
     kind: 'edge',
-    // a reference is resolved when the graph is built
-    task: need as Task<V>,
+    need: need.kind === 'edge' ? need.need : need,
     until: until as readonly Gate<V, never>[],
     within: options.within === undefined ? undefined : milliseconds(options.within),
     retry: typeof options.retry === 'number' ? { attempts: options.retry } : options.retry,
     params: options.params,
     optional: options.optional ?? false,
   }
+}
+
+/** A need by name, for tasks that can not be imported (another pack's, or a YAML config's). Resolved when the graph is built. */
+export function named<V = unknown>(name: string): TaskReference<V> {
+  return { kind: 'reference', name }
 }

@@ -1,0 +1,130 @@
+/** What a config is made of: tasks by name, packs, and settings. */
+
+import type { ProcessOutput } from 'zx'
+import type { Ambient } from '../context.ts'
+import {
+  type AnyDefinition,
+  createTask,
+  type Duration,
+  type Needs,
+  type Task,
+  type TaskDefinition,
+} from '../engine/task.ts'
+
+/** Tasks by name; a nested record is a namespace: `{ db: { migrate } }` is `db:migrate`. */
+export interface TaskTree {
+  readonly [name: string]: Task | TaskTree
+}
+
+/** What a pack may look at when it makes its tasks. */
+export interface PackContext {
+  /** Absolute folder of the config that uses the pack. */
+  readonly directory: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly project: string
+}
+
+/** A set of tasks that a config switches on with `use`. */
+export interface Pack {
+  readonly kind: 'pack'
+  readonly name: string
+  readonly tasks: TaskTree | ((context: PackContext) => TaskTree | Promise<TaskTree>)
+  /** Names of environment variables whose values are masked everywhere. */
+  readonly secrets?: readonly string[]
+  /** Called before any run: notices what a killed run left (an unhealed fault, a half-done restore), mends it and says so. */
+  readonly recover?: (
+    context: Pick<Ambient, 'runtime' | 'project' | '$'> & { note(text: string): void; signal: AbortSignal },
+  ) => Promise<void>
+}
+
+export interface Config {
+  /** Name of the project; default `<folder>-<4 hex of its path>`. Lower-case letters, digits, `-`. */
+  readonly name?: string
+  readonly use?: readonly Pack[]
+  readonly tasks?: TaskTree
+  /** Other configs, as `{ namespace: path of a file or folder }`; their tasks run in their own folder. */
+  readonly include?: Readonly<Record<string, string>>
+  /** Read before tasks run, later ones win; default `.env` and `.env.local`. A missing one is no error. */
+  readonly envFiles?: readonly string[]
+  /** Names of environment variables whose values are masked everywhere, beside those whose names look secret. */
+  readonly secrets?: readonly string[]
+  /** Slots; default the number of processors. */
+  readonly concurrency?: number
+  /** Delays of cancellation: SIGINT, after `interrupt` SIGTERM (default 5 s), after `terminate` SIGKILL (default 5 s). */
+  readonly cancel?: { readonly interrupt?: Duration; readonly terminate?: Duration }
+  /** Bound of the local store of outputs in bytes; default 1 GiB. */
+  readonly cacheBytes?: number
+}
+
+/** The config as it is, checked by the compiler. */
+export function defineConfig(config: Config): Config {
+  return config
+}
+
+/** Checked by the compiler and given a kind. */
+export function definePack(pack: Omit<Pack, 'kind'>): Pack {
+  return { kind: 'pack', ...pack }
+}
+
+/** A finished command carries no value; anything else is the value. */
+export type Returned<V> = Awaited<V> extends ProcessOutput ? undefined : Awaited<V>
+
+/**
+ * Defines a task. `needs` gives `run` the values of other tasks under the same names and types; `params` (a zod object)
+ * become options on the command line; `gate` must hold before the task counts as done. Nothing runs until it is asked for.
+ */
+export function task<V = undefined, N extends Needs = Record<never, never>, P = Record<never, never>>(
+  definition: TaskDefinition<Ambient, N, P, V>,
+): Task<Returned<V>> {
+  return createTask(definition) as Task<Returned<V>>
+}
+
+/** A task that only gathers others: running it runs them all. */
+export function group(
+  needs: Needs | readonly Task[],
+  options: Pick<AnyDefinition, 'description' | 'aliases' | 'private'> = {},
+): Task<undefined> {
+  const record: Needs = Array.isArray(needs)
+    ? Object.fromEntries((needs as readonly Task[]).map((need, index) => [String(index), need]))
+    : (needs as Needs)
+  return createTask({ ...options, needs: record, effect: 'read', weight: 0 }) as Task<undefined>
+}
+
+/**
+ * One task for each value, by name, all of them in the plan: `matrix({ node: ['22', '24'] }, ({ node }) => task(...))`
+ * gives the tasks `node=22` and `node=24`; several axes give every combination.
+ */
+export function matrix<A extends Readonly<Record<string, readonly (string | number | boolean)[]>>>(
+  axes: A,
+  make: (values: { readonly [K in keyof A]: A[K][number] }) => Task,
+): Record<string, Task> {
+  let combinations: Record<string, string | number | boolean>[] = [{}]
+  for (const [axis, values] of Object.entries(axes)) {
+    combinations = combinations.flatMap((combination) => values.map((value) => ({ ...combination, [axis]: value })))
+  }
+  return Object.fromEntries(
+    combinations.map((values) => [
+      Object.entries(values)
+        .map(([axis, value]) => `${axis}=${value}`)
+        .join(','),
+      make(values as { readonly [K in keyof A]: A[K][number] }),
+    ]),
+  )
+}
+
+/**
+ * The body of a task that is one command: text for `/bin/sh`, or words that no shell touches.
+ * `task({ description: 'Build', ...command('npm run build') })`
+ */
+export function command(line: string | readonly string[]): {
+  readonly source: string
+  run(context: Ambient): Promise<undefined>
+} {
+  return {
+    source: JSON.stringify(line),
+    run: async (context) => {
+      await context.exec(line)
+      return undefined
+    },
+  }
+}

@@ -1,0 +1,279 @@
+/** Finds the config (cosmiconfig), reads it whole or not at all, and registers its tasks. */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseEnv } from 'node:util'
+import { cosmiconfig } from 'cosmiconfig'
+import { DevstackError, messageOf, type Place } from '../errors.ts'
+import type { Config, Pack } from './define.ts'
+import { Registry } from './registry.ts'
+
+const names = ['devstack.config']
+const extensions = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml']
+const searchPlaces = [
+  ...names.flatMap((name) => extensions.map((extension) => `${name}.${extension}`)),
+  'package.json',
+  ...extensions.map((extension) => `.config/devstack.config.${extension}`),
+  ...extensions.map((extension) => `.config/devstack.${extension}`),
+]
+
+export interface LoadOptions {
+  /** Where to look, going up; absolute. */
+  readonly directory: string
+  /** A file named by the user; then nothing is searched. */
+  readonly file?: string
+  readonly environment: Readonly<Record<string, string>>
+  /** Finds file, line and column in what a config threw. */
+  readonly placeOf?: (thrown: unknown, file: string) => Place | undefined
+  /** Makes a pack of compose files, for YAML configs. */
+  readonly composePack?: (files: readonly string[]) => Pack
+}
+
+export interface LoadedConfig {
+  readonly file: string
+  /** Folder of the config (of the project, for a config in `.config/`); absolute. */
+  readonly directory: string
+  readonly project: string
+  /** The given environment with the project's env files below it. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly config: Config
+  readonly registry: Registry
+  readonly packs: readonly Pack[]
+  /** Every file that was read, for watching and for the completion cache. */
+  readonly files: readonly string[]
+}
+
+/** The config that applies in `directory`. Throws CONFIG_NOT_FOUND, CONFIG_FAILED, CONFIG_INVALID, CONFIG_SYNTAX. */
+export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
+  const file = options.file === undefined ? await search(options.directory) : resolve(options.directory, options.file)
+  if (!existsSync(file)) {
+    throw new DevstackError({ kind: 'config', code: 'CONFIG_NOT_FOUND', message: `There is no config at ${file}.` })
+  }
+  const { config, compose } = await read(file, options)
+  const directory = rootOf(file)
+  const project = config.name ?? projectName(directory)
+  const environment = readEnvironment(directory, config.envFiles ?? ['.env', '.env.local'], options.environment)
+  const registry = new Registry()
+  const files = [file]
+  const packs: Pack[] = []
+  await register(
+    { config, compose, file, directory, prefix: '' },
+    { options, project, environment, registry, files, packs },
+  )
+  return { file, directory, project, environment, config, registry, packs, files }
+}
+
+interface Registration {
+  readonly options: LoadOptions
+  readonly project: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly registry: Registry
+  readonly files: string[]
+  readonly packs: Pack[]
+}
+
+interface ReadConfig {
+  readonly config: Config
+  readonly compose: readonly string[]
+  readonly file: string
+  readonly directory: string
+  readonly prefix: string
+}
+
+async function register(read_: ReadConfig, into: Registration): Promise<void> {
+  const { config, compose, file, directory, prefix } = read_
+  const packs = [...(config.use ?? [])]
+  if (compose.length > 0 && into.options.composePack) packs.push(into.options.composePack(compose))
+  for (const pack of packs) {
+    const context = { directory, environment: into.environment, project: into.project }
+    const tree = typeof pack.tasks === 'function' ? await pack.tasks(context) : pack.tasks
+    into.registry.add(tree, { directory, origin: `pack "${pack.name}"`, prefix })
+    into.packs.push(pack)
+  }
+  into.registry.add(config.tasks ?? {}, {
+    directory,
+    origin: relative(into.options.directory, file) || basename(file),
+    prefix,
+    override: true,
+  })
+  for (const [namespace, path] of Object.entries(config.include ?? {})) {
+    const target = resolve(directory, path)
+    const included = existsSync(target) && statSync(target).isDirectory() ? findIn(target) : target
+    if (included === undefined || !existsSync(included)) {
+      throw new DevstackError({
+        kind: 'config',
+        code: 'CONFIG_INCLUDE_NOT_FOUND',
+        message: `The include "${namespace}" of ${file} names ${target}, where there is no config.`,
+      })
+    }
+    if (into.files.includes(included)) {
+      throw new DevstackError({
+        kind: 'config',
+        code: 'CONFIG_INCLUDE_CYCLE',
+        message: `Configs include each other: ${[...into.files.slice(into.files.indexOf(included)), included].join(' → ')}.`,
+      })
+    }
+    into.files.push(included)
+    const child = await read(included, into.options)
+    const name = prefix === '' ? namespace : `${prefix}:${namespace}`
+    await register({ ...child, file: included, directory: rootOf(included), prefix: name }, into)
+  }
+}
+
+async function search(directory: string): Promise<string> {
+  const explorer = cosmiconfig('devstack', {
+    searchPlaces,
+    stopDir: '/',
+    searchStrategy: 'global',
+    cache: false,
+    // only the place is wanted here: reading is ours, so that errors carry line and column
+    loaders: Object.fromEntries(
+      ['.ts', '.mts', '.js', '.mjs', '.yaml', '.yml', 'noExt'].map((key) => [key, () => ({})]),
+    ),
+  })
+  let found: { filepath: string } | null
+  try {
+    found = await explorer.search(directory)
+  } catch (thrown) {
+    throw new DevstackError({ kind: 'config', code: 'CONFIG_SYNTAX', message: messageOf(thrown), cause: thrown })
+  }
+  if (found) return found.filepath
+  throw new DevstackError({
+    kind: 'config',
+    code: 'CONFIG_NOT_FOUND',
+    message: `There is no devstack config in ${directory} or above it.`,
+    hint: 'devstack init writes one.',
+  })
+}
+
+function findIn(directory: string): string | undefined {
+  return searchPlaces
+    .map((place) => join(directory, place))
+    .find((place) => existsSync(place) && basename(place) !== 'package.json')
+}
+
+function rootOf(file: string): string {
+  const directory = dirname(file)
+  return basename(directory) === '.config' ? dirname(directory) : directory
+}
+
+async function read(file: string, options: LoadOptions): Promise<{ config: Config; compose: readonly string[] }> {
+  if (/\.(json|ya?ml)$/.test(file)) {
+    const { parsePlainConfig } = await import('./plain.ts')
+    let text = readText(file)
+    if (basename(file) === 'package.json')
+      text = JSON.stringify((JSON.parse(text) as { devstack?: unknown }).devstack ?? {})
+    return parsePlainConfig(text, file)
+  }
+  let exported: unknown
+  try {
+    const version = statSync(file).mtimeMs
+    exported = await ((await import(`${pathToFileURL(file).href}?v=${version}`)) as { default?: unknown }).default
+  } catch (thrown) {
+    if (thrown instanceof DevstackError) throw thrown
+    throw loadFailure(thrown, file, options)
+  }
+  if (typeof exported !== 'object' || exported === null) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_INVALID',
+      message: `${file} exports ${exported === undefined ? 'no default' : `a default that is ${exported === null ? 'null' : `a ${typeof exported}`}`}.`,
+      hint: 'End it with: export default defineConfig({ ... })',
+    })
+  }
+  return { config: checked(exported as Config, file), compose: [] }
+}
+
+/** The settings of a module are checked by hand-written rules first; zod is loaded only to name what is wrong. */
+function checked(config: Config, file: string): Config {
+  const known = ['name', 'use', 'tasks', 'include', 'envFiles', 'secrets', 'concurrency', 'cancel', 'cacheBytes']
+  const unknown = Object.keys(config).find((key) => !known.includes(key))
+  const wrong = (message: string, hint?: string): DevstackError =>
+    new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_INVALID',
+      message,
+      place: { file },
+      ...(hint === undefined ? {} : { hint }),
+    })
+  if (unknown !== undefined)
+    throw wrong(`"${unknown}" is no setting of a config.`, `The settings are ${known.join(', ')}.`)
+  if (config.name !== undefined && !/^[a-z0-9][a-z0-9_-]*$/.test(config.name)) {
+    throw wrong(`name: "${config.name}" must be lower-case letters, digits, "-" or "_".`)
+  }
+  if (config.concurrency !== undefined && !(Number.isInteger(config.concurrency) && config.concurrency > 0)) {
+    throw wrong(`concurrency: ${String(config.concurrency)} must be a whole number from 1.`)
+  }
+  if (config.use !== undefined && !(Array.isArray(config.use) && config.use.every((pack) => pack?.kind === 'pack'))) {
+    throw wrong('use: must be a list of packs, as haStack() or definePack() give them.')
+  }
+  if (
+    config.tasks !== undefined &&
+    (typeof config.tasks !== 'object' || config.tasks === null || Array.isArray(config.tasks))
+  ) {
+    throw wrong('tasks: must be a record of tasks by name.')
+  }
+  return config
+}
+
+function loadFailure(thrown: unknown, file: string, options: LoadOptions): DevstackError {
+  const place = options.placeOf?.(thrown, file) ?? { file }
+  const missing = /Cannot find (?:package|module) '([^']+)'/.exec(messageOf(thrown))?.[1]
+  return new DevstackError({
+    kind: 'config',
+    code: 'CONFIG_FAILED',
+    message: `The config could not be loaded: ${messageOf(thrown).split('\n')[0]}`,
+    place,
+    cause: thrown,
+    ...(missing === undefined ? {} : { hint: `Install it (npm install --save-dev ${missing}) or correct the import.` }),
+  })
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (thrown) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_UNREADABLE',
+      message: `${file} can not be read: ${messageOf(thrown)}`,
+      cause: thrown,
+    })
+  }
+}
+
+/** `<folder>-<4 hex of its path>`: two checkouts of one repository never share containers. */
+export function projectName(directory: string): string {
+  const folder =
+    basename(directory)
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, '-')
+      .replaceAll(/^-+|-+$/g, '') || 'project'
+  return `${folder.slice(0, 24)}-${createHash('sha256').update(directory).digest('hex').slice(0, 4)}`
+}
+
+/** The environment with the files' variables below it; a later file wins, a missing one is nothing. */
+export function readEnvironment(
+  directory: string,
+  files: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const merged: Record<string, string> = {}
+  for (const name of files) {
+    const file = resolve(directory, name)
+    if (!existsSync(file)) continue
+    try {
+      Object.assign(merged, parseEnv(readFileSync(file, 'utf8')))
+    } catch (thrown) {
+      throw new DevstackError({
+        kind: 'config',
+        code: 'ENV_FILE_UNREADABLE',
+        message: `${file} can not be read: ${messageOf(thrown)}`,
+        hint: `Check who owns it and its mode: ls -l ${file}`,
+        cause: thrown,
+      })
+    }
+  }
+  return { ...merged, ...environment }
+}

@@ -1,0 +1,100 @@
+/** The shape of a config as read from a file, checked with zod. */
+import { z } from 'zod'
+import { milliseconds } from '../engine/task.ts'
+
+const duration = z
+  .union([z.number().nonnegative(), z.string()])
+  .refine((value) => {
+    try {
+      milliseconds(value as string)
+      return true
+    } catch {
+      return false
+    }
+  }, 'must be a duration such as 250ms, 30s, 5m or 1h')
+  .meta({ description: 'milliseconds, or a number with a unit: 250ms, 30s, 5m, 1h' })
+
+const strings = z.array(z.string())
+const lock = z.union([z.string().min(1), z.strictObject({ name: z.string().min(1), size: z.int().positive() })])
+const retry = z.union([
+  z.int().nonnegative(),
+  z.strictObject({
+    attempts: z.int().nonnegative(),
+    delay: duration.optional(),
+    maxDelay: duration.optional(),
+    factor: z.number().positive().optional(),
+    jitter: z.boolean().optional(),
+  }),
+])
+
+/** A task of a YAML or JSON config: its command is text for `/bin/sh`, or a list of words that no shell touches. */
+export const plainTaskSchema = z
+  .strictObject({
+    description: z.string().optional(),
+    needs: z.union([strings, z.record(z.string(), z.string())]).optional(),
+    run: z.union([z.string().min(1), z.array(z.string()).min(1)]).optional(),
+    cwd: z.string().optional(),
+    env: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).optional(),
+    envFiles: strings.optional(),
+    passEnv: strings.optional(),
+    inputs: strings.optional(),
+    outputs: strings.optional(),
+    cache: z.boolean().optional(),
+    timeout: duration.optional(),
+    retry: retry.optional(),
+    locks: z.array(lock).optional(),
+    weight: z.int().nonnegative().optional(),
+    effect: z.enum(['read', 'create', 'change', 'destroy']).optional(),
+    aliases: strings.optional(),
+    private: z.boolean().optional(),
+    platforms: strings.optional(),
+    interactive: z.boolean().optional(),
+  })
+  .meta({ description: 'One task' })
+export type PlainTask = z.infer<typeof plainTaskSchema>
+
+const settings = {
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9_-]*$/, 'must be lower-case letters, digits, "-" or "_"')
+    .optional(),
+  include: z.record(z.string(), z.string()).optional(),
+  envFiles: strings.optional(),
+  secrets: strings.optional(),
+  concurrency: z.int().positive().optional(),
+  cancel: z.strictObject({ interrupt: duration.optional(), terminate: duration.optional() }).optional(),
+  cacheBytes: z.int().positive().optional(),
+}
+
+/** A YAML or JSON config. */
+export const plainConfigSchema = z.strictObject({
+  $schema: z.string().optional(),
+  ...settings,
+  tasks: z.record(z.string(), plainTaskSchema).optional(),
+  /** Compose files whose services become tasks. */
+  compose: z.union([z.string(), strings]).optional(),
+})
+export type PlainConfig = z.infer<typeof plainConfigSchema>
+
+/** The settings of a config module; its tasks and packs are checked where they are registered. */
+export const moduleConfigSchema = z.strictObject({
+  ...settings,
+  use: z
+    .array(z.custom((value) => isKind(value, 'pack'), 'must be a pack, as haStack() or definePack() give it'))
+    .optional(),
+  tasks: z
+    .custom(
+      (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+      'must be a record of tasks',
+    )
+    .optional(),
+})
+
+function isKind(value: unknown, kind: string): boolean {
+  return typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === kind
+}
+
+/** JSON Schema (draft 2020-12) for YAML and JSON configs. */
+export function configJsonSchema(): unknown {
+  return z.toJSONSchema(plainConfigSchema, { io: 'input' })
+}
