@@ -35,6 +35,8 @@ export interface GateOptions<V> {
   readonly attemptTimeout?: number
   /** Containers whose end fails the gate at once; default: the value itself when it is a service handle. */
   readonly containers?: (value: V) => readonly string[]
+  /** Containers the autopsy looks at when none of `containers` died; default: `containers`. */
+  readonly subjects?: (value: V) => readonly string[]
 }
 
 export type ContainerGate<V> = Gate<V, { readonly runtime: Runtime }>

@@ -1,0 +1,170 @@
+/** Why a gate gave up: gathered once when it fails, and the one text in which every renderer shows it. */
+import type { Autopsy } from '../engine/events.ts'
+import { DevstackError, type ErrorOptions } from '../errors.ts'
+import { type ContainerDetails, labels, type Runtime } from '../runtime/runtime.ts'
+
+/** A gate that can not hold, with its autopsy. */
+export class GateError extends DevstackError {
+  readonly autopsy: Autopsy
+
+  constructor(options: Omit<ErrorOptions, 'kind'> & { readonly autopsy: Autopsy }) {
+    super({ ...options, kind: 'gate' })
+    this.name = 'GateError'
+    this.autopsy = options.autopsy
+  }
+}
+
+export const shownLogLines = 20
+const shownAnswers = 5
+/** The container is only looked at, so an engine that hangs must not keep the failure from being told. */
+const lookMs = 3_000
+
+/** The answers of a probe, equal ones in a row counted; only the last few runs are kept. */
+export class Answers {
+  readonly #runs: { text: string; times: number }[] = []
+  asked = 0
+
+  /** Returns whether the answer differs from the one before. */
+  add(text: string): boolean {
+    this.asked += 1
+    const last = this.#runs.at(-1)
+    if (last?.text === text) {
+      last.times += 1
+      return false
+    }
+    this.#runs.push({ text, times: 1 })
+    if (this.#runs.length > shownAnswers) this.#runs.shift()
+    return true
+  }
+
+  get last(): string | undefined {
+    return this.#runs.at(-1)?.text
+  }
+
+  list(): Autopsy['answers'] {
+    return this.#runs.map((run) => ({ ...run }))
+  }
+}
+
+export interface AutopsyOptions {
+  readonly runtime: Runtime
+  readonly question: string
+  readonly answers: Answers
+  readonly waitedMs: number
+  /** The container to look at: the one that died, else the first the gate watches. */
+  readonly container?: string
+  readonly node: string
+  readonly blocked: readonly string[]
+  /** The engine reported an out-of-memory kill inside the container, also when the container outlived it. */
+  readonly sawOutOfMemory?: boolean
+}
+
+/** Looks at the container and its last log lines, at most 3 s in all; never throws. */
+export async function performAutopsy(options: AutopsyOptions): Promise<Autopsy> {
+  const { runtime, container, answers } = options
+  const signal = AbortSignal.timeout(lookMs)
+  const [details, logs] = await Promise.all([
+    container === undefined ? undefined : look(runtime, container, signal),
+    container === undefined ? [] : lastLines(runtime, container, signal),
+  ])
+  const service = details?.labels[labels.service]
+  return {
+    question: options.question,
+    asked: answers.asked,
+    waitedMs: Math.round(options.waitedMs),
+    answers: answers.list(),
+    ...(details === undefined
+      ? {}
+      : {
+          container: {
+            name: details.name,
+            state: details.state,
+            exitCode: details.state === 'running' || details.state === 'created' ? null : details.exitCode,
+            oomKilled: details.oomKilled || options.sawOutOfMemory === true,
+            restarts: details.restarts,
+          },
+        }),
+    logs,
+    blocked: options.blocked,
+    next: `devstack run logs ${service ?? options.node}`,
+  }
+}
+
+async function look(runtime: Runtime, container: string, signal: AbortSignal): Promise<ContainerDetails | undefined> {
+  try {
+    return await bounded(runtime.inspect(container, { signal }), signal)
+  } catch {
+    return undefined
+  }
+}
+
+async function lastLines(runtime: Runtime, container: string, signal: AbortSignal): Promise<readonly string[]> {
+  const lines: string[] = []
+  const read = async () => {
+    for await (const line of runtime.logs(container, { tail: shownLogLines, signal })) {
+      lines.push(line.text)
+      if (lines.length > shownLogLines) lines.shift()
+    }
+  }
+  await bounded(read(), signal).catch(() => undefined)
+  return [...lines]
+}
+
+function bounded<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
+}
+
+/** The autopsy as lines for a person, without colour and without a final newline. */
+export function formatAutopsy(autopsy: Autopsy): string[] {
+  const times = autopsy.asked === 1 ? 'once' : `${autopsy.asked} times`
+  const lines = [`asked ${times} in ${formatWait(autopsy.waitedMs)}: ${oneLine(autopsy.question)}`]
+  autopsy.answers.forEach((answer, index) => {
+    const count = answer.times === 1 ? '' : ` (${answer.times} times)`
+    lines.push(`${index === 0 ? 'answers   ' : '          '}${oneLine(answer.text)}${count}`)
+  })
+  if (autopsy.answers.length === 0) lines.push('answers   none')
+  if (autopsy.container) lines.push(`container ${formatContainer(autopsy.container)}`)
+  if (autopsy.logs.length > 0) {
+    const count = autopsy.logs.length === 1 ? 'last line' : `last ${autopsy.logs.length} lines`
+    lines.push(`log       ${count}:`, ...autopsy.logs.map((line) => `  | ${oneLine(line)}`))
+  } else if (autopsy.container) {
+    lines.push('log       the container wrote nothing')
+  }
+  if (autopsy.blocked.length > 0) lines.push(`blocks    ${autopsy.blocked.join(', ')}`)
+  lines.push(`next      ${autopsy.next}`)
+  return lines
+}
+
+function formatContainer(container: NonNullable<Autopsy['container']>): string {
+  const facts = [container.state]
+  if (container.exitCode !== null) facts.push(`exit code ${container.exitCode}`)
+  if (container.oomKilled) facts.push('killed for lack of memory')
+  facts.push(
+    container.restarts === 1
+      ? 'restarted once'
+      : container.restarts === 0
+        ? 'never restarted'
+        : `restarted ${container.restarts} times`,
+  )
+  return `${container.name}: ${facts.join(', ')}`
+}
+
+/** `850 ms`, `12.3 s`, `2 min 5 s`. */
+export function formatWait(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
+}
+
+/** Control characters would let a container's output move the cursor or recolour the terminal. */
+function oneLine(text: string): string {
+  return text
+    .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '')
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '')
+    .replace(/[\t\n]+/g, ' ')
+    .trimEnd()
+}
