@@ -1,0 +1,194 @@
+/**
+ * The append-only event log of a run: one JSON object a line in `.devstack/runs/<id>.jsonl`. Output lines are batched;
+ * `flush()` makes everything so far durable, many callers at once sharing one fsync.
+ *
+ * When the journal can not be written (disk full, read-only file system) the run goes on without it: the work matters more
+ * than its record. That is said once, and such a run can not be resumed or undone.
+ */
+import {
+  close as closeFile,
+  fdatasync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+  write as writeFile,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Reporter, RunEvent } from '../engine/events.ts'
+import { DevstackError, messageOf } from '../errors.ts'
+import { thisProcess } from './processes.ts'
+import { pruneRuns } from './runs.ts'
+
+export interface JournalOptions {
+  /** `.devstack` of the project; made when missing. */
+  readonly directory: string
+  readonly runId: string
+  /** Told once, in one sentence, when the journal can not be written. Default: nobody. */
+  readonly warn?: (text: string) => void
+  /** How many runs are kept; default 200. */
+  readonly keep?: number
+}
+
+export interface Journal extends Reporter {
+  readonly file: string
+  report(event: RunEvent): void
+  /** Resolves once everything reported so far is on the disk. Never rejects. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+/** How long an output line may wait for company. */
+const batchMs = 50
+/** More than this is written without waiting. */
+const batchBytes = 262_144
+
+const write = promisify(writeFile)
+const sync = promisify(fdatasync)
+const close = promisify(closeFile)
+
+/**
+ * Opens a new journal. Throws JOURNAL_EXISTS when there is one of that run id; any other failure is told through `warn` and
+ * gives a journal that records nothing.
+ */
+export function openJournal(options: JournalOptions): Journal {
+  if (!/^[\w.-]+$/.test(options.runId) || options.runId.startsWith('.')) {
+    throw new DevstackError({
+      kind: 'internal',
+      code: 'JOURNAL_BAD_ID',
+      message: `"${options.runId}" can not be the id of a run.`,
+    })
+  }
+  return new FileJournal(options)
+}
+
+class FileJournal implements Journal {
+  readonly file: string
+  readonly #options: JournalOptions
+  #descriptor: number | undefined
+  #pending: string[] = []
+  #pendingBytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #writing: Promise<void> = Promise.resolve()
+  #nextFlush: Promise<void> | undefined
+
+  constructor(options: JournalOptions) {
+    const runs = join(options.directory, 'runs')
+    this.#options = options
+    this.file = join(runs, `${options.runId}.jsonl`)
+    try {
+      mkdirSync(runs, { recursive: true })
+      this.#descriptor = openSync(this.file, 'ax', 0o600)
+      writeFileSync(ownerFile(this.file), JSON.stringify(thisProcess()), { mode: 0o600 })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+        throw new DevstackError({
+          kind: 'state',
+          code: 'JOURNAL_EXISTS',
+          message: `There is already a journal of run ${options.runId}.`,
+          place: { file: this.file },
+          cause: error,
+        })
+      }
+      this.#giveUp(error)
+    }
+  }
+
+  report(event: RunEvent): void {
+    if (this.#descriptor === undefined) return
+    const line = `${JSON.stringify(event)}\n`
+    this.#pending.push(line)
+    this.#pendingBytes += line.length
+    if (isChatter(event) && this.#pendingBytes < batchBytes) {
+      this.#timer ??= setTimeout(() => this.#drain(), batchMs).unref()
+    } else {
+      this.#drain()
+    }
+  }
+
+  flush(): Promise<void> {
+    // Whoever asks while a flush has not begun yet is covered by that one.
+    this.#nextFlush ??= this.#writing.then(async () => {
+      this.#nextFlush = undefined
+      this.#drain()
+      await this.#writing
+      if (this.#descriptor === undefined) return
+      try {
+        await sync(this.#descriptor)
+      } catch (error) {
+        this.#giveUp(error)
+      }
+    })
+    return this.#nextFlush
+  }
+
+  async close(): Promise<void> {
+    await this.flush()
+    const descriptor = this.#descriptor
+    this.#descriptor = undefined
+    if (descriptor === undefined) return
+    await close(descriptor).catch(() => undefined)
+    try {
+      unlinkSync(ownerFile(this.file))
+    } catch {
+      // Already gone, which is what was wanted.
+    }
+    pruneRuns(this.#options.directory, this.#options.keep)
+  }
+
+  /** Hands everything pending to the file, after what was handed over before. */
+  #drain(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#pending.length === 0) return
+    this.#writing = this.#writing.then(async () => {
+      const text = this.#pending.join('')
+      this.#pending = []
+      this.#pendingBytes = 0
+      if (text === '' || this.#descriptor === undefined) return
+      try {
+        await writeAll(this.#descriptor, Buffer.from(text))
+      } catch (error) {
+        this.#giveUp(error)
+      }
+    })
+  }
+
+  #giveUp(error: unknown): void {
+    const descriptor = this.#descriptor
+    this.#descriptor = undefined
+    this.#pending = []
+    if (descriptor !== undefined) void close(descriptor).catch(() => undefined)
+    this.#options.warn?.(
+      `The journal ${this.file} can not be written (${reason(error)}): the run goes on, but it can not be resumed or undone.`,
+    )
+  }
+}
+
+/** The file beside a journal that names the process which writes it. */
+export function ownerFile(journal: string): string {
+  return `${journal}.owner`
+}
+
+/** What may wait a moment: losing it loses a line of the log, never a state. */
+function isChatter(event: RunEvent): boolean {
+  return event.type === 'node-output' || event.type === 'node-progress' || event.type === 'gate-answer'
+}
+
+async function writeAll(descriptor: number, bytes: Buffer): Promise<void> {
+  let offset = 0
+  while (offset < bytes.length) {
+    const { bytesWritten } = await write(descriptor, bytes, offset)
+    offset += bytesWritten
+  }
+}
+
+function reason(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOSPC') return 'the disk is full'
+  if (code === 'EDQUOT') return 'the disk quota is used up'
+  if (code === 'EROFS') return 'the file system is read-only'
+  if (code === 'EACCES' || code === 'EPERM') return 'permission denied'
+  return messageOf(error)
+}
