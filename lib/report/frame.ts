@@ -1,0 +1,137 @@
+/** How the tree looks: rows as lines of a given width. Pure: the same rows, time and width give the same text. */
+import { formatDuration, type Paint, pad, truncate } from './format.ts'
+import { type Row, type RowState, rowDetail, rowState, rowTimes } from './rows.ts'
+import { firstLine, type RunView } from './view.ts'
+import { textWidth, visibleText } from './width.ts'
+
+export interface FrameOptions {
+  readonly view: RunView
+  /** Rows that are not over, in the order of the plan. */
+  readonly open: readonly Row[]
+  /** How many rows there are in all, and how many are over. */
+  readonly total: number
+  readonly ended: number
+  readonly columns: number
+  readonly rows: number
+  readonly now: number
+  /** The sign of work, which moves from frame to frame. */
+  readonly spinner: string
+  readonly paint: Paint
+  /** Cells that names are aligned to; see `nameWidth`. */
+  readonly nameWidth: number
+}
+
+/** More live lines than this are a wall, not a view. */
+const mostLines = 20
+const mostWaiting = 8
+
+/** Cells that names get at this terminal width. */
+export function nameWidth(names: Iterable<string>, columns: number): number {
+  let widest = 4
+  for (const name of names) widest = Math.max(widest, textWidth(name))
+  return Math.max(4, Math.min(widest, 28, Math.floor(columns * 0.4)))
+}
+
+/** The live lines: what is at work, what waits for what, and how far the run is. Each is narrower than `columns`. */
+export function frame(options: FrameOptions): string[] {
+  const { open, view, rows, paint, spinner } = options
+  const busy: { row: Row; state: RowState; since: number }[] = []
+  const waiting: Row[] = []
+  for (const row of open) {
+    const state = rowState(row)
+    if (state === 'waiting') waiting.push(row)
+    else busy.push({ row, state, since: rowTimes(row).startedAt ?? Number.POSITIVE_INFINITY })
+  }
+  busy.sort((a, b) => a.since - b.since)
+  // one line for the totals, one for the cursor
+  const budget = Math.max(0, Math.min(mostLines, rows - 2))
+  const lines: string[] = []
+  const shownBusy = busy.length <= budget ? busy.length : Math.max(0, budget - 1)
+  for (const { row, state } of busy.slice(0, shownBusy)) {
+    const since = rowTimes(row).startedAt
+    const elapsed = since === undefined ? '' : formatDuration(Math.max(0, options.now - since))
+    const sign = state === 'running' ? paint.cyan(spinner) : state === 'failed' ? paint.red('✖') : paint.yellow('◦')
+    lines.push(line(options, { sign, name: row.name, time: elapsed, detail: rowDetail(row, view) }))
+  }
+  if (budget > 0 && shownBusy < busy.length)
+    lines.push(rest(options, spinner, `and ${busy.length - shownBusy} more at work`))
+  const left = Math.min(mostWaiting, budget - lines.length)
+  const shownWaiting = waiting.length <= left ? waiting.length : Math.max(0, left - 1)
+  for (const row of waiting.slice(0, shownWaiting)) {
+    const detail = rowDetail(row, view) || 'waits'
+    lines.push(line(options, { sign: paint.dim('·'), name: row.name, time: '', detail, dim: true }))
+  }
+  if (left > 0 && shownWaiting < waiting.length) {
+    const more = waiting.length - shownWaiting
+    lines.push(rest(options, '·', shownWaiting === 0 ? `${more} waiting` : `and ${more} more waiting`))
+  }
+  lines.push(footer(options, busy.filter(({ state }) => state === 'running').length))
+  return lines
+}
+
+interface LineParts {
+  readonly sign: string
+  readonly name: string
+  readonly time: string
+  readonly detail: string
+  readonly dim?: boolean
+}
+
+const timeWidth = 6
+
+function line(options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>, parts: LineParts): string {
+  const { columns, paint } = options
+  const name = pad(truncate(parts.name, options.nameWidth), options.nameWidth)
+  let left = columns - 1 - 2 - options.nameWidth
+  if (left < 0) return truncate(`  ${parts.name}`, columns - 1)
+  let text = `${parts.sign} ${parts.dim ? paint.dim(name) : name}`
+  if (left >= timeWidth + 2) {
+    text += `  ${paint.dim(pad(parts.time, timeWidth, 'right'))}`
+    left -= Math.max(timeWidth, textWidth(parts.time)) + 2
+  }
+  const detail = visibleText(parts.detail).replace(/\s+/g, ' ').trim()
+  if (left >= 8 && detail) text += `  ${paint.dim(truncate(detail, left - 2))}`
+  return text.trimEnd()
+}
+
+function rest(options: FrameOptions, sign: string, text: string): string {
+  return options.paint.dim(truncate(`${sign} ${text}`, options.columns - 1))
+}
+
+function footer(options: FrameOptions, running: number): string {
+  const { columns, paint, total, ended, now, view } = options
+  const elapsed = formatDuration(Math.max(0, now - view.startedAt))
+  const text = `${ended} of ${total}${running > 0 ? `, ${running} running` : ''}, ${elapsed}`
+  const bar = Math.min(24, columns - textWidth(text) - 5)
+  if (bar < 6) return paint.dim(truncate(text, columns - 1))
+  const full = total === 0 ? bar : Math.round((bar * ended) / total)
+  return `${paint.cyan('━'.repeat(full))}${paint.dim(`${'─'.repeat(bar - full)}  ${text}`)}`
+}
+
+/** The line that stays in the scrollback once a row is over; it may be wider than the terminal. */
+export function endedLine(row: Row, options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>): string {
+  const { paint } = options
+  const state = rowState(row)
+  const { startedAt, endedAt } = rowTimes(row)
+  const time = startedAt === undefined || endedAt === undefined ? '' : formatDuration(endedAt - startedAt)
+  const parts = { name: row.name, time, detail: '' }
+  switch (state) {
+    case 'failed': {
+      const failed = row.nodes.find((node) => node.state.is === 'failed')
+      const error = failed?.state.is === 'failed' ? failed.state.error : undefined
+      return line(options, { ...parts, sign: paint.red('✖'), detail: error ? firstLine(error.message) : '' })
+    }
+    case 'ready':
+      return line(options, { ...parts, sign: paint.green('✔'), detail: 'ready' })
+    case 'reused':
+    case 'skipped':
+    case 'cancelled': {
+      const found = row.nodes.findLast((node) => node.state.is === state)?.state
+      const cause = found && 'cause' in found ? found.cause : ''
+      const sign = state === 'cancelled' ? paint.yellow('⊘') : state === 'reused' ? paint.dim('✔') : paint.dim('○')
+      return line(options, { ...parts, sign, detail: cause ? `${state}: ${cause}` : state, dim: true })
+    }
+    default:
+      return line(options, { ...parts, sign: paint.green('✔') })
+  }
+}

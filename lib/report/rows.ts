@@ -1,0 +1,125 @@
+/** The rows of the tree: one a node, or one for all the steps that are part of the same thing. Pure. */
+import { describeWait, isFinal, type NodeState, type NodeView, names, type RunView } from './view.ts'
+
+export interface Row {
+  readonly name: string
+  readonly nodes: NodeView[]
+}
+
+export type RowState = 'waiting' | 'held' | 'running' | 'ready' | 'done' | 'reused' | 'skipped' | 'failed' | 'cancelled'
+
+/** Rows in the order of the plan. */
+export function createRows(view: RunView): Map<string, Row> {
+  const rows = new Map<string, Row>()
+  for (const node of view.nodes.values()) rowOf(rows, node)
+  return rows
+}
+
+/** The row of a node, made where there is none yet. */
+export function rowOf(rows: Map<string, Row>, node: NodeView): Row {
+  const name = node.step?.partOf ?? node.id
+  let row = rows.get(name)
+  if (!row) {
+    row = { name, nodes: [] }
+    rows.set(name, row)
+  }
+  if (!row.nodes.includes(node)) row.nodes.push(node)
+  return row
+}
+
+/**
+ * The state of a row: failed as soon as a part failed, running while one works, held while one has begun and now only
+ * waits for a gate or a lock, waiting while none has begun, else what its last part ended as.
+ */
+export function rowState(row: Row): RowState {
+  let started = false
+  let waiting = false
+  let held = false
+  let last: NodeState | undefined
+  for (const node of row.nodes) {
+    const { state } = node
+    if (state.is === 'failed') return 'failed'
+    if (!isFinal(state)) {
+      if (state.is === 'waiting') {
+        waiting = true
+        if (node.lock || node.gates.size > 0) held = true
+      } else if (node.gates.size > 0 || node.lock || state.is === 'retrying') held = true
+      else started = true
+    } else if (rank(state) >= rank(last)) last = state
+  }
+  if (started) return 'running'
+  if (held) return 'held'
+  // between two parts the row is under way, though this very moment nothing of it runs
+  if (waiting)
+    return last && last.is !== 'reused' && last.is !== 'skipped' && last.is !== 'cancelled' ? 'running' : 'waiting'
+  if (!last) return 'waiting'
+  return last.is === 'undone' ? 'done' : (last.is as RowState)
+}
+
+/** Which final state speaks for a row of several parts: the one that says most. */
+function rank(state: NodeState | undefined): number {
+  if (!state) return -1
+  return ['skipped', 'reused', 'done', 'undone', 'ready', 'cancelled', 'failed'].indexOf(state.is)
+}
+
+export function isEnded(row: Row): boolean {
+  return row.nodes.every((node) => isFinal(node.state))
+}
+
+/** When its first part started, and the last ended; undefined as long as none did. */
+export function rowTimes(row: Row): { readonly startedAt: number | undefined; readonly endedAt: number | undefined } {
+  let startedAt: number | undefined
+  let endedAt: number | undefined
+  for (const node of row.nodes) {
+    if (node.startedAt !== undefined && (startedAt === undefined || node.startedAt < startedAt))
+      startedAt = node.startedAt
+    if (node.endedAt !== undefined && (endedAt === undefined || node.endedAt > endedAt)) endedAt = node.endedAt
+  }
+  return { startedAt, endedAt }
+}
+
+/** What a row that is not over has to say: what it waits for, how far it is, or what it printed last. */
+export function rowDetail(row: Row, view: RunView): string {
+  const active =
+    row.nodes.findLast((node) => node.state.is !== 'waiting' && !isFinal(node.state)) ??
+    row.nodes.find((node) => !isFinal(node.state))
+  if (!active) return ''
+  const part = partLabel(row, active)
+  const text = nodeDetail(active, view, row)
+  return part && text ? `${part}: ${text}` : part || text
+}
+
+function nodeDetail(node: NodeView, view: RunView, row: Row): string {
+  if (node.gates.size > 0 || node.lock) return describeWait(node)
+  const { state } = node
+  if (state.is === 'waiting') {
+    if (state.hold?.for !== 'needs') return describeWait(node)
+    const open = waitedFor(state.hold.nodes, view).filter((name) => name !== row.name)
+    return open.length > 0 ? `waits for ${names(open)}` : ''
+  }
+  if (state.is === 'retrying') return `attempt ${state.attempt} failed: ${state.error.message.split('\n')[0]}`
+  const attempt = state.is === 'running' && state.attempt > 1 ? `attempt ${state.attempt}` : ''
+  return [attempt, describeProgress(node) || node.lastLine].filter(Boolean).join(', ')
+}
+
+function waitedFor(nodes: readonly string[], view: RunView): string[] {
+  const open = new Set<string>()
+  for (const id of nodes) {
+    const node = view.nodes.get(id)
+    if (!node || !isFinal(node.state)) open.add(node?.step?.partOf ?? id)
+  }
+  return [...open]
+}
+
+function describeProgress(node: NodeView): string {
+  const { progress } = node
+  if (!progress) return ''
+  const share = progress.total ? `${Math.floor((100 * progress.done) / progress.total)} %` : String(progress.done)
+  return progress.label ? `${progress.label} ${share}` : share
+}
+
+/** `create` for the node `etcd1:create` in the row `etcd1`; nothing where the node is the row. */
+function partLabel(row: Row, node: NodeView): string {
+  if (node.id === row.name) return ''
+  return node.id.startsWith(row.name) ? node.id.slice(row.name.length).replace(/^[^\p{L}\p{N}]+/u, '') : node.id
+}

@@ -1,0 +1,122 @@
+/** What is printed once, when a run is over: each failure with its last lines and remedy, then the totals. */
+import type { ErrorFact } from '../engine/events.ts'
+import { formatPlace } from '../errors.ts'
+import { formatAutopsy } from './autopsy.ts'
+import { count, createPaint, formatDuration, type Paint } from './format.ts'
+import { countStates, type NodeView, names, type RunView } from './view.ts'
+import { visibleText } from './width.ts'
+
+const shownTail = 10
+const shownFailures = 20
+
+/** The whole end of a run as lines; empty as long as the run is not finished. */
+export function formatEnd(view: RunView, paint: Paint = createPaint(false)): string[] {
+  if (!view.finished) return []
+  const failures = formatFailures(view, paint)
+  const summary = formatSummary(view, paint)
+  return failures.length > 0 ? [...failures, '', ...summary] : summary
+}
+
+/** Each failed node once: message, place, autopsy or last output, remedy. */
+export function formatFailures(view: RunView, paint: Paint = createPaint(false)): string[] {
+  const lines: string[] = []
+  const failed = [...view.nodes.values()].filter((node) => node.state.is === 'failed' || node.aftermath.length > 0)
+  for (const node of failed.slice(0, shownFailures)) {
+    if (lines.length > 0) lines.push('')
+    lines.push(...formatFailure(node, paint))
+  }
+  if (failed.length > shownFailures) lines.push('', `and ${count(failed.length - shownFailures, 'more failed task')}`)
+  return lines
+}
+
+function formatFailure(node: NodeView, paint: Paint): string[] {
+  const lines: string[] = []
+  if (node.state.is === 'failed') {
+    const { error } = node.state
+    const tries = node.attempts > 1 ? ` at attempt ${node.attempts}` : ''
+    lines.push(`${paint.red('✖')} ${paint.bold(node.id)} failed${tries}: ${headline(error)}`)
+    lines.push(...body(error, paint))
+    if (!error.autopsy && node.tail.length > 0) {
+      const tail = node.tail.slice(-shownTail)
+      lines.push(`  its last ${tail.length === 1 ? 'line' : `${tail.length} lines`} of output`)
+      lines.push(...tail.map((line) => paint.dim(`    | ${line}`)))
+    }
+    lines.push(...remedy(error, paint))
+  }
+  for (const error of node.aftermath) {
+    if (node.state.is === 'failed' && node.state.error === error) continue
+    lines.push(`${paint.yellow('!')} ${paint.bold(node.id)}: cleaning up failed: ${headline(error)}`)
+    lines.push(...body(error, paint), ...remedy(error, paint))
+  }
+  return lines
+}
+
+function headline(error: ErrorFact): string {
+  return visibleText(error.message).split('\n')[0] ?? ''
+}
+
+function body(error: ErrorFact, paint: Paint): string[] {
+  const lines = visibleText(error.message)
+    .split('\n')
+    .slice(1)
+    .map((line) => `  ${line}`)
+  const { place } = error
+  if (place) {
+    lines.push(`  at ${paint.cyan(formatPlace(place))}`)
+    if (place.text !== undefined) lines.push(paint.dim(`    ${visibleText(place.text)}`))
+  }
+  for (const detail of error.details ?? []) {
+    lines.push(
+      ...visibleText(detail)
+        .split('\n')
+        .map((line) => `  ${line}`),
+    )
+  }
+  if (error.autopsy) lines.push(...formatAutopsy(error.autopsy, paint).map((line) => `  ${line}`))
+  if (error.stack !== undefined) {
+    const frames = error.stack.split('\n').filter((line) => line.trimStart().startsWith('at '))
+    lines.push(...frames.slice(0, 5).map((line) => paint.dim(`    ${line.trim()}`)))
+  }
+  return lines
+}
+
+function remedy(error: ErrorFact, paint: Paint): string[] {
+  return error.hint ? [`  ${paint.yellow('→')} ${visibleText(error.hint)}`] : []
+}
+
+const words = { succeeded: 'succeeded', failed: 'failed', cancelled: 'cancelled' } as const
+
+/** Totals, time beside the critical path, and what to do next. */
+export function formatSummary(view: RunView, paint: Paint = createPaint(false)): string[] {
+  const { finished } = view
+  if (!finished) return []
+  const mark = { succeeded: paint.green('✔'), failed: paint.red('✖'), cancelled: paint.yellow('⊘') }[finished.state]
+  const summary = finished.summary ?? countStates(view)
+  const parts = (['failed', 'cancelled', 'done', 'reused', 'skipped'] as const)
+    .filter((part) => summary[part] > 0)
+    .map((part) => `${summary[part]} ${part}`)
+  const total = formatDuration(finished.durationMs)
+  const lines = [
+    `${mark} ${paint.bold(words[finished.state])} in ${total}: ${parts.length > 0 ? parts.join(', ') : 'nothing to do'}`,
+  ]
+  if (finished.criticalPath.length > 1) {
+    lines.push(paint.dim(`  critical path ${formatDuration(finished.criticalMs)}: ${path(finished.criticalPath)}`))
+  }
+  if (finished.state !== 'succeeded') {
+    const { runId } = finished
+    if (summary.failed > 0) lines.push(`  more:   ${paint.cyan(`devstack show ${runId}`)}`)
+    lines.push(`  go on:  ${paint.cyan(`devstack resume ${runId}`)}`)
+  }
+  return lines
+}
+
+function path(nodes: readonly string[]): string {
+  if (nodes.length <= 6) return nodes.join(' → ')
+  return `${nodes.slice(0, 3).join(' → ')} → … → ${nodes.slice(-2).join(' → ')}`
+}
+
+/** Nodes that never ran because of one failed node, as one line: `3 cancelled because migrate failed: a, b, c`. */
+export function describeCancelled(nodes: readonly string[], because: string | undefined, cause: string): string {
+  const why = because === undefined ? cause : `because ${because} failed`
+  return nodes.length === 1 ? `cancelled: ${nodes[0]}, ${why}` : `${nodes.length} cancelled, ${why}: ${names(nodes)}`
+}

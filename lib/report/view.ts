@@ -1,0 +1,258 @@
+/**
+ * What a run looks like right now, folded from its events: the one model behind the tree, the summary, the step
+ * summary and the reports. Pure: no clock, no stream; every time comes from an event.
+ */
+import type { ErrorFact, Hold, RunEvent, Step, Summary } from '../engine/events.ts'
+import type { Progress } from '../engine/task.ts'
+import { visibleText } from './width.ts'
+
+export type NodeState =
+  | { readonly is: 'waiting'; readonly hold?: Hold }
+  | { readonly is: 'running'; readonly attempt: number }
+  | { readonly is: 'retrying'; readonly attempt: number; readonly error: ErrorFact }
+  | { readonly is: 'undoing' }
+  | { readonly is: 'ready' | 'done' | 'undone'; readonly durationMs: number }
+  | { readonly is: 'reused' | 'skipped'; readonly cause: string }
+  | { readonly is: 'failed'; readonly durationMs: number; readonly error: ErrorFact }
+  | { readonly is: 'cancelled'; readonly cause: string; readonly because?: string }
+
+/** Longest line kept for a person, in UTF-16 units; what is beyond is left out. */
+export const longestLine = 4096
+const tailLength = 20
+
+export interface NodeView {
+  readonly id: string
+  readonly step: Step | undefined
+  state: NodeState
+  startedAt: number | undefined
+  endedAt: number | undefined
+  /** Name and holder while another holds a lock it wants. */
+  lock: { readonly name: string; readonly holder: string } | undefined
+  /** Gates not yet held, with their last answer. */
+  readonly gates: Map<string, string>
+  progress: Progress | undefined
+  lastLine: string
+  /** The last lines it printed, at most 20. */
+  readonly tail: string[]
+  attempts: number
+  /** Errors of cleanup and undo. */
+  readonly aftermath: ErrorFact[]
+}
+
+export interface RunView {
+  runId: string
+  started: Extract<RunEvent, { type: 'run-started' }> | undefined
+  finished: Extract<RunEvent, { type: 'run-finished' }> | undefined
+  startedAt: number
+  /** In the order of the plan, then of appearance. */
+  readonly nodes: Map<string, NodeView>
+  readonly notes: { readonly level: 'info' | 'warning'; readonly text: string }[]
+}
+
+export function createView(): RunView {
+  return { runId: '', started: undefined, finished: undefined, startedAt: 0, nodes: new Map(), notes: [] }
+}
+
+/** Whether nothing more happens to a node in this state, but for undo. */
+export function isFinal(state: NodeState): boolean {
+  return state.is !== 'waiting' && state.is !== 'running' && state.is !== 'retrying' && state.is !== 'undoing'
+}
+
+/** Takes one event into the view; gives the node it is about. */
+export function apply(view: RunView, event: RunEvent): NodeView | undefined {
+  if (event.node === undefined) {
+    applyRun(view, event)
+    return undefined
+  }
+  const node = view.nodes.get(event.node) ?? addNode(view, event.node)
+  switch (event.type) {
+    case 'node-waiting':
+      node.state = { is: 'waiting', hold: event.hold }
+      break
+    case 'node-started':
+      node.state = { is: 'running', attempt: event.attempt }
+      node.attempts = event.attempt
+      node.startedAt ??= event.at
+      node.lock = undefined
+      break
+    case 'node-output':
+      takeOutput(node, event.text)
+      break
+    case 'node-progress':
+      node.progress = event.progress
+      break
+    case 'node-retry':
+      node.state = { is: 'retrying', attempt: event.attempt, error: event.error }
+      node.gates.clear()
+      break
+    case 'gate-waiting':
+      node.gates.set(event.gate, node.gates.get(event.gate) ?? '')
+      break
+    case 'gate-answer':
+      // the gate that answered last is the one to show, so it goes to the end
+      node.gates.delete(event.gate)
+      node.gates.set(event.gate, event.answer)
+      break
+    case 'gate-held':
+      node.gates.delete(event.gate)
+      break
+    case 'lock-waiting':
+      node.lock = { name: event.lock, holder: event.holder }
+      break
+    case 'node-ready':
+    case 'node-done':
+      end(node, event.at, { is: event.type === 'node-ready' ? 'ready' : 'done', durationMs: event.durationMs })
+      break
+    case 'node-reused':
+    case 'node-skipped':
+      end(node, event.at, { is: event.type === 'node-reused' ? 'reused' : 'skipped', cause: event.cause })
+      break
+    case 'node-failed':
+      end(node, event.at, { is: 'failed', durationMs: event.durationMs, error: event.error })
+      break
+    case 'node-cancelled':
+      end(node, event.at, { is: 'cancelled', cause: event.cause, because: event.because })
+      break
+    case 'cleanup-failed':
+    case 'undo-failed':
+      node.aftermath.push(event.error)
+      if (event.type === 'undo-failed') end(node, event.at, { is: 'failed', durationMs: 0, error: event.error })
+      break
+    case 'undo-started':
+      node.state = { is: 'undoing' }
+      node.startedAt = event.at
+      break
+    case 'node-undone':
+      end(node, event.at, { is: 'undone', durationMs: event.durationMs })
+      break
+    default:
+      exhausted(event)
+  }
+  return node
+}
+
+function applyRun(view: RunView, event: Extract<RunEvent, { node?: undefined }>): void {
+  switch (event.type) {
+    case 'run-started':
+      view.runId = event.runId
+      view.started = event
+      view.startedAt = event.at
+      for (const step of event.steps) addNode(view, step.node, step)
+      break
+    case 'note':
+      view.notes.push({ level: event.level, text: event.text })
+      break
+    case 'run-finished':
+      view.runId ||= event.runId
+      view.finished = event
+      break
+    default:
+      exhausted(event)
+  }
+}
+
+/** Fails to compile where a kind of event is forgotten; does nothing with an event of a newer version. */
+export function exhausted(_event: never): void {}
+
+function addNode(view: RunView, id: string, step?: Step): NodeView {
+  const node: NodeView = {
+    id,
+    step,
+    state: { is: 'waiting' },
+    startedAt: undefined,
+    endedAt: undefined,
+    lock: undefined,
+    gates: new Map(),
+    progress: undefined,
+    lastLine: '',
+    tail: [],
+    attempts: 0,
+    aftermath: [],
+  }
+  view.nodes.set(id, node)
+  return node
+}
+
+function end(node: NodeView, at: number, state: NodeState): void {
+  node.state = state
+  node.endedAt = at
+  node.gates.clear()
+  node.lock = undefined
+}
+
+function takeOutput(node: NodeView, text: string): void {
+  for (const line of outputLines(text)) {
+    if (line.trim() === '') continue
+    node.lastLine = line
+    node.tail.push(line)
+    if (node.tail.length > tailLength) node.tail.shift()
+  }
+}
+
+/**
+ * The lines of an output event as a person reads them: without escape sequences and control characters, each at most
+ * `longestLine` long with a note of what is missing. A missing final line feed ends the line as well.
+ */
+export function* outputLines(text: string): Generator<string> {
+  let from = 0
+  while (from < text.length) {
+    let to = text.indexOf('\n', from)
+    if (to < 0) to = text.length
+    const length = to - from
+    if (length <= longestLine) yield visibleText(lastOverprint(text.slice(from, to)))
+    else
+      yield `${visibleText(text.slice(from, from + longestLine))}… (${length - longestLine} more characters not shown)`
+    from = to + 1
+  }
+}
+
+/** Of a line that was printed over itself with carriage returns (a progress bar), what was to be seen last. */
+function lastOverprint(line: string): string {
+  if (!line.includes('\r')) return line
+  const parts = line.split('\r').filter((part) => part !== '')
+  return parts.at(-1) ?? ''
+}
+
+/** Counts by final state, from the view itself; for a run that never said `run-finished`. */
+export function countStates(view: RunView): Summary {
+  const summary = { done: 0, reused: 0, skipped: 0, failed: 0, cancelled: 0 }
+  for (const { state } of view.nodes.values()) {
+    if (state.is === 'done' || state.is === 'ready' || state.is === 'undone') summary.done += 1
+    else if (state.is === 'reused' || state.is === 'skipped' || state.is === 'failed' || state.is === 'cancelled')
+      summary[state.is] += 1
+  }
+  return summary
+}
+
+/** Milliseconds a node worked, if it did. */
+export function durationOf(node: NodeView): number | undefined {
+  return 'durationMs' in node.state ? node.state.durationMs : undefined
+}
+
+/** What a node that is not at work waits for: `waits for etcd1, etcd2`; nothing where it waits for nothing known. */
+export function describeWait(node: NodeView): string {
+  const gate = [...node.gates].at(-1)
+  if (gate) return `waits for ${gate[0]}${gate[1] ? `: ${gate[1]}` : ''}`
+  if (node.lock) return `waits for lock ${node.lock.name}, held by ${node.lock.holder}`
+  if (node.state.is !== 'waiting' || !node.state.hold) return ''
+  const { hold } = node.state
+  switch (hold.for) {
+    case 'needs':
+      return `waits for ${names(hold.nodes)}`
+    case 'lock':
+      return `waits for lock ${hold.lock}${hold.holders.length ? `, held by ${names(hold.holders)}` : ''}`
+    case 'slot':
+      return 'waits for a free slot'
+  }
+}
+
+/** Up to `limit` names, then how many more. */
+export function names(all: readonly string[], limit = 4): string {
+  if (all.length <= limit) return all.join(', ')
+  return `${all.slice(0, limit).join(', ')} and ${all.length - limit} more`
+}
+
+/** The first line of a text, without control characters. */
+export function firstLine(text: string): string {
+  return visibleText(text).split('\n')[0] ?? ''
+}
