@@ -45,8 +45,7 @@ function readStatement(tokens: readonly Token[], start: number): Omit<Import, 'l
     }
     if (token.kind === 'word' && ['{', ',', 'import'].includes(tokens[index - 1]!.text)) {
       names += 1
-      if (token.text === 'type' && tokens[index + 1]?.kind === 'word' && tokens[index + 1]?.text !== 'as')
-        typeNames += 1
+      if (isTypeName(tokens, index)) typeNames += 1
     } else if (token.kind !== 'word' && !['{', '}', ',', '*'].includes(token.text)) return undefined
   }
   return undefined
