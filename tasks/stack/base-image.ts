@@ -91,11 +91,17 @@ export async function buildBaseImage(options: Omit<BaseImageOptions, 'pull'>): P
       kind: 'runtime',
       code: 'BASE_IMAGE_BUILD_FAILED',
       message: `The base image ${baseImage} could not be built from Debian's packages.`,
-      details: messageOf(cause).trimEnd().split('\n').slice(-20),
+      details: wordsOf(cause).trimEnd().split('\n').slice(-20),
       hint: 'Check that Debian packages can be reached (apt-get update), then run the command again.',
       cause,
     })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** What a failed command wrote, else the message. */
+function wordsOf(cause: unknown): string {
+  const written = typeof cause === 'object' && cause !== null && 'stderr' in cause ? String(cause.stderr) : ''
+  return written.trim() === '' ? messageOf(cause) : written
 }
