@@ -19,7 +19,6 @@ import { promisify } from 'node:util'
 import type { Reporter, RunEvent } from '../engine/events.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { thisProcess } from './processes.ts'
-import { pruneRuns } from './runs.ts'
 
 export interface JournalOptions {
   /** `.devstack` of the project; made when missing. */
@@ -134,6 +133,7 @@ class FileJournal implements Journal {
     } catch {
       // Already gone, which is what was wanted.
     }
+    const { pruneRuns } = await import('./runs.ts')
     pruneRuns(this.#options.directory, this.#options.keep)
   }
 

@@ -1,19 +1,29 @@
 /** Tells a living process from a dead one, also when its process id was given to another since. */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { z } from 'zod'
 
-export const processIdentity = z.object({
-  pid: z.number().int().positive(),
+export interface ProcessIdentity {
+  readonly pid: number
   /** Start time in clock ticks after boot (proc(5), field 22 of stat); absent where there is no /proc. */
-  started: z.string().optional(),
+  readonly started?: string
   /** Boot of the machine (random(4)), so that everything from before a restart is known to be dead. */
-  boot: z.string().optional(),
+  readonly boot?: string
   /** Process id namespace: ids mean nothing in another one, for instance inside a container. */
-  namespace: z.string().optional(),
-  host: z.string(),
-})
-export type ProcessIdentity = z.infer<typeof processIdentity>
+  readonly namespace?: string
+  readonly host: string
+}
+
+/**
+ * What a file says about a process, or `undefined` when it says nothing of use. Checked by hand: every run comes by here,
+ * and loading a schema library would cost its start more than the check.
+ */
+export function parseIdentity(value: unknown): ProcessIdentity | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { pid, started, boot, namespace, host } = value as Readonly<Record<string, unknown>>
+  const isText = (part: unknown) => part === undefined || typeof part === 'string'
+  if (!Number.isSafeInteger(pid) || (pid as number) <= 0 || typeof host !== 'string') return undefined
+  return isText(started) && isText(boot) && isText(namespace) ? (value as ProcessIdentity) : undefined
+}
 
 let own: ProcessIdentity | undefined
 

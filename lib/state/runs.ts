@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import type { RunEvent } from '../engine/events.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { parseEvent } from './journal-schema.ts'
-import { processIdentity, stateOf } from './processes.ts'
+import { parseIdentity, stateOf } from './processes.ts'
 
 export interface ReadJournal {
   readonly events: readonly RunEvent[]
@@ -185,8 +185,8 @@ function ends(file: string): { first: RunEvent | undefined; last: RunEvent | und
 /** Whether the process that writes this journal still runs. */
 function isAlive(file: string): boolean {
   try {
-    const owner = processIdentity.parse(JSON.parse(readFileSync(`${file}.owner`, 'utf8')))
-    return stateOf(owner) !== 'dead'
+    const owner = parseIdentity(JSON.parse(readFileSync(`${file}.owner`, 'utf8')))
+    return owner !== undefined && stateOf(owner) !== 'dead'
   } catch {
     return false
   }

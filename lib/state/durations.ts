@@ -1,0 +1,41 @@
+/** How long each task took in earlier runs, so that the longest chain can start first. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+
+const schema = z.record(z.string(), z.number().nonnegative())
+const most = 20_000
+
+/** Milliseconds by node id; empty when there is no usable record. */
+export function readDurations(stateDirectory: string): Map<string, number> {
+  try {
+    const parsed = schema.safeParse(JSON.parse(readFileSync(file(stateDirectory), 'utf8')))
+    return new Map(parsed.success ? Object.entries(parsed.data) : [])
+  } catch {
+    return new Map()
+  }
+}
+
+/** Remembers measured durations; a mean that leans to the newest (half of it) outlives a single odd run. Never throws. */
+export function recordDurations(stateDirectory: string, measured: ReadonlyMap<string, number>): void {
+  if (measured.size === 0) return
+  const known = readDurations(stateDirectory)
+  for (const [node, ms] of measured) {
+    const before = known.get(node)
+    known.delete(node)
+    known.set(node, Math.round(before === undefined ? ms : (before + ms) / 2))
+  }
+  const kept = [...known].slice(-most)
+  try {
+    mkdirSync(stateDirectory, { recursive: true })
+    const draft = `${file(stateDirectory)}.${process.pid}`
+    writeFileSync(draft, JSON.stringify(Object.fromEntries(kept)))
+    renameSync(draft, file(stateDirectory))
+  } catch {
+    // a hint for the next run only: never worth an error
+  }
+}
+
+function file(stateDirectory: string): string {
+  return join(stateDirectory, 'durations.json')
+}
