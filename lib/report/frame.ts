@@ -49,7 +49,7 @@ export function frame(options: FrameOptions): string[] {
   const shownBusy = busy.length <= budget ? busy.length : Math.max(0, budget - 1)
   for (const { row, state } of busy.slice(0, shownBusy)) {
     const since = rowTimes(row).startedAt
-    const elapsed = since === undefined ? '' : formatDuration(Math.max(0, options.now - since))
+    const elapsed = since === undefined ? '' : formatElapsed(options.now - since)
     const sign = state === 'running' ? paint.cyan(spinner) : state === 'failed' ? paint.red('✖') : paint.yellow('◦')
     lines.push(line(options, { sign, name: row.name, time: elapsed, detail: rowDetail(row, view) }))
   }
@@ -94,13 +94,19 @@ function line(options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>, pa
   return text.trimEnd()
 }
 
+/** A duration that grows under the reader's eyes: always in seconds at first, so that the unit does not jump. */
+function formatElapsed(ms: number): string {
+  const time = Math.max(0, ms)
+  return time < 59_950 ? `${(time / 1000).toFixed(1)} s` : formatDuration(time)
+}
+
 function rest(options: FrameOptions, sign: string, text: string): string {
   return options.paint.dim(truncate(`${sign} ${text}`, options.columns - 1))
 }
 
 function footer(options: FrameOptions, running: number): string {
   const { columns, paint, total, ended, now, view } = options
-  const elapsed = formatDuration(Math.max(0, now - view.startedAt))
+  const elapsed = formatElapsed(now - view.startedAt)
   const text = `${ended} of ${total}${running > 0 ? `, ${running} running` : ''}, ${elapsed}`
   const bar = Math.min(24, columns - textWidth(text) - 5)
   if (bar < 6) return paint.dim(truncate(text, columns - 1))

@@ -61,7 +61,7 @@ export function createGithubReporter(options: GithubOptions): Sink {
       lines.report(event)
       if (event.type === 'note' && event.level === 'warning') write(command('warning', {}, event.text))
       if (event.type === 'node-failed' || event.type === 'cleanup-failed' || event.type === 'undo-failed')
-        write(annotation(event.node, event.error))
+        write(annotation(`${event.node}: ${failures[event.type]}`, event.error))
     },
     async close() {
       for (const node of view.nodes.values()) flush(node)
@@ -76,12 +76,18 @@ export function createGithubReporter(options: GithubOptions): Sink {
   }
 }
 
-function annotation(node: string, error: ErrorFact): string {
+const failures = {
+  'node-failed': 'failed',
+  'cleanup-failed': 'cleanup failed',
+  'undo-failed': 'undo failed',
+} as const
+
+function annotation(title: string, error: ErrorFact): string {
   const { place } = error
   const text = [visibleText(error.message), ...(error.hint ? [visibleText(error.hint)] : [])].join('\n')
   return command(
     'error',
-    { file: place?.file, line: place?.line, col: place?.column, title: `${node} failed (${error.code})` },
+    { file: place?.file, line: place?.line, col: place?.column, title: `${title} (${error.code})` },
     text,
   )
 }

@@ -30,7 +30,7 @@ export function combine(sinks: readonly Sink[], onFailure: (message: string) => 
   const failed = (sink: Sink, thrown: unknown) => {
     alive.delete(sink)
     try {
-      onFailure(`A reporter failed and is switched off: ${messageOf(thrown)}`)
+      onFailure(`Not everything of this run is reported: ${messageOf(thrown)}`)
     } catch {
       // whoever listens for failures may be the one that fails
     }

@@ -1,6 +1,7 @@
 /** A layered drawing of a graph: what needs nothing at the left, everything right of what it needs. */
 import type { Step } from '../engine/events.ts'
 import { textWidth, truncate } from './width.ts'
+import { escapeXml } from './xml.ts'
 
 const rowHeight = 40
 const boxHeight = 28
@@ -114,15 +115,4 @@ function depths(needs: ReadonlyMap<string, readonly string[]>): Map<string, numb
 
 function round(value: number): number {
   return Math.round(value * 10) / 10
-}
-
-/** Text for XML content or a quoted attribute; characters that XML 1.0 forbids become U+FFFD. */
-export function escapeXml(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu, '\ufffd')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&apos;')
 }
