@@ -1,0 +1,27 @@
+export { defaultProjectName, findComposeFiles } from './files.ts'
+export { formatConfig } from './format.ts'
+export { type LoadOptions, loadCompose } from './load.ts'
+export type {
+  ComposeFileResource,
+  ComposeModel,
+  ComposeMount,
+  ComposeNetwork,
+  ComposePort,
+  ComposeService,
+  ComposeVolume,
+} from './schema.ts'
+export {
+  buildOptions,
+  type ComposeDependency,
+  composeDependencies,
+  containerName,
+  containerSpec,
+  type InlineFile,
+  imageOf,
+  inlineFiles,
+  networkName,
+  networkSpecs,
+  type SpecOptions,
+  volumeName,
+  volumeSpecs,
+} from './spec.ts'
