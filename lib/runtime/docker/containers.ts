@@ -1,0 +1,265 @@
+/** Containers: from creating to removing. */
+import type { z } from 'zod'
+import type { ContainerDetails, ContainerSummary, Runtime } from '../runtime.ts'
+import * as answers from './answers.ts'
+import { createBody, endpoint, furtherNetworks } from './body.ts'
+import type { ConnectOptions } from './discover.ts'
+import { type Doing, refused } from './failures.ts'
+import { portInUse } from './port-in-use.ts'
+import type { Session } from './session.ts'
+
+type Calls = Pick<
+  Runtime,
+  | 'containers'
+  | 'inspect'
+  | 'create'
+  | 'start'
+  | 'stop'
+  | 'kill'
+  | 'pause'
+  | 'unpause'
+  | 'restart'
+  | 'wait'
+  | 'remove'
+  | 'connect'
+  | 'disconnect'
+>
+
+const about = (verb: string, name: string): Doing => ({ what: `${verb} container "${name}"`, thing: 'container', name })
+const path = (idOrName: string, rest = ''): string => `/containers/${encodeURIComponent(idOrName)}${rest}`
+
+/** A label filter as engines take it. */
+export function labelFilter(filter: Readonly<Record<string, string | undefined>>): string | undefined {
+  const label = Object.entries(filter).map(([name, value]) => (value === undefined ? name : `${name}=${value}`))
+  return label.length === 0 ? undefined : JSON.stringify({ label })
+}
+
+const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.ceil(ms / 1000))
+
+/** The calls about containers. */
+export function containerCalls(session: Session, options: ConnectOptions): Calls {
+  const { transport } = session
+
+  const post = async (
+    idOrName: string,
+    call: {
+      readonly verb: string
+      readonly at: string
+      readonly query?: Readonly<Record<string, string | number | undefined>>
+      readonly signal?: AbortSignal | undefined
+      readonly allow?: readonly number[]
+    },
+  ) =>
+    transport.call(
+      {
+        method: 'POST',
+        path: path(idOrName, call.at),
+        ...(call.query && { query: call.query }),
+        signal: call.signal,
+        doing: about(call.verb, idOrName),
+      },
+      call.allow,
+    )
+
+  const calls: Calls = {
+    async containers(filter, call) {
+      const doing = { what: 'Listing containers' }
+      const { text } = await transport.call({
+        method: 'GET',
+        path: '/containers/json',
+        query: { all: true, filters: labelFilter(filter) },
+        signal: call?.signal,
+        doing,
+      })
+      return answers.read(answers.containerList, text, doing).map(
+        (one): ContainerSummary => ({
+          id: one.Id,
+          name: (one.Names?.[0] ?? one.Id).replace(/^\//, ''),
+          image: one.Image,
+          imageId: one.ImageID,
+          state: answers.containerState(one.State),
+          status: one.Status,
+          labels: one.Labels,
+          addresses: one.NetworkSettings?.Networks ?? {},
+          ports: answers.publishedPorts(one.Ports),
+          createdAt: one.Created * 1000,
+        }),
+      )
+    },
+
+    async inspect(idOrName, call) {
+      const doing = about('Inspecting', idOrName)
+      const request = { method: 'GET', path: path(idOrName, '/json'), signal: call?.signal, doing } as const
+      const { status, text } = await transport.call(request, [404])
+      if (status === 404) return undefined
+      return details(answers.read(answers.containerInspect, text, doing))
+    },
+
+    async create(spec, call) {
+      const doing = about('Creating', spec.name)
+      const { text } = await transport.call({
+        method: 'POST',
+        path: '/containers/create',
+        query: { name: spec.name, platform: spec.platform },
+        body: createBody(spec, {
+          api: session.api,
+          ...(options.project && { directory: options.project.directory }),
+        }),
+        signal: call?.signal,
+        doing,
+      })
+      const { Id: id, Warnings: warnings } = answers.read(answers.created, text, doing)
+      try {
+        for (const { network, ...attachment } of furtherNetworks(spec))
+          await calls.connect(network, id, attachment, call)
+      } catch (error) {
+        // Half-made is not made: the next run would adopt a container that lacks a network.
+        await calls.remove(id).catch(() => undefined)
+        throw error
+      }
+      return { id, warnings }
+    },
+
+    async start(idOrName, call) {
+      try {
+        await post(idOrName, { verb: 'Starting', at: '/start', signal: call?.signal })
+      } catch (error) {
+        throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, call) })
+      }
+    },
+
+    async stop(idOrName, stop) {
+      await post(idOrName, {
+        verb: 'Stopping',
+        at: '/stop',
+        query: { t: seconds(stop?.graceMs) },
+        signal: stop?.signal,
+      })
+    },
+
+    async kill(idOrName, kill) {
+      await post(idOrName, { verb: 'Killing', at: '/kill', query: { signal: kill?.signalName }, signal: kill?.signal })
+    },
+
+    async pause(idOrName, call) {
+      await tolerate(/already paused/i, () => post(idOrName, { verb: 'Pausing', at: '/pause', signal: call?.signal }))
+    },
+
+    async unpause(idOrName, call) {
+      await tolerate(/is not paused/i, () => post(idOrName, { verb: 'Resuming', at: '/unpause', signal: call?.signal }))
+    },
+
+    async restart(idOrName, restart) {
+      try {
+        await post(idOrName, {
+          verb: 'Restarting',
+          at: '/restart',
+          query: { t: seconds(restart?.graceMs) },
+          signal: restart?.signal,
+        })
+      } catch (error) {
+        throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, restart) })
+      }
+    },
+
+    async wait(idOrName, call) {
+      const { text } = await post(idOrName, {
+        verb: 'Waiting for',
+        at: '/wait',
+        query: { condition: 'not-running' },
+        signal: call?.signal,
+      })
+      return answers.read(answers.waited, text, about('Waiting for', idOrName)).StatusCode
+    },
+
+    async remove(idOrName, remove) {
+      const { status, text } = await transport.call(
+        {
+          method: 'DELETE',
+          path: path(idOrName),
+          query: { force: true, v: remove?.volumes === true },
+          signal: remove?.signal,
+          doing: about('Removing', idOrName),
+        },
+        [404, 409],
+      )
+      if (status !== 409) return
+      // Somebody else removes it; done is when it is gone.
+      if (!/removal .*(in progress|already)/i.test(text))
+        throw refused({ status, message: text }, about('Removing', idOrName))
+      await post(idOrName, {
+        verb: 'Waiting for the removal of',
+        at: '/wait',
+        query: { condition: 'removed' },
+        signal: remove?.signal,
+        allow: [404],
+      })
+    },
+
+    async connect(network, idOrName, attachment, call) {
+      await transport.call({
+        method: 'POST',
+        path: `/networks/${encodeURIComponent(network)}/connect`,
+        body: { Container: idOrName, EndpointConfig: endpoint(attachment) },
+        signal: call?.signal,
+        doing: { ...about('Connecting', idOrName), what: `Connecting container "${idOrName}" to network "${network}"` },
+      })
+    },
+
+    async disconnect(network, idOrName, call) {
+      await transport.call({
+        method: 'POST',
+        path: `/networks/${encodeURIComponent(network)}/disconnect`,
+        body: { Container: idOrName, Force: true },
+        signal: call?.signal,
+        doing: {
+          ...about('Disconnecting', idOrName),
+          what: `Disconnecting container "${idOrName}" from network "${network}"`,
+        },
+      })
+    },
+  }
+  return calls
+}
+
+/** An inspection in our nouns. */
+function details(found: z.output<typeof answers.containerInspect>): ContainerDetails {
+  const { State: state } = found
+  const current = answers.containerState(state.Status)
+  const health = state.Health ?? state.Healthcheck
+  return {
+    id: found.Id,
+    name: found.Name.replace(/^\//, ''),
+    image: found.Config.Image,
+    imageId: found.Image,
+    state: current,
+    status: state.Status,
+    labels: found.Config.Labels,
+    addresses: found.NetworkSettings?.Networks ?? {},
+    ports: answers.inspectedPorts(found.NetworkSettings?.Ports ?? {}),
+    createdAt: answers.instant(found.Created),
+    pid: state.Pid,
+    exitCode: current === 'exited' || current === 'dead' || current === 'restarting' ? state.ExitCode : null,
+    oomKilled: state.OOMKilled ?? false,
+    restarts: found.RestartCount,
+    startedAt: answers.instant(state.StartedAt),
+    finishedAt: answers.instant(state.FinishedAt),
+    ...(health && { health: { status: healthStatus(health.Status), lastOutput: health.Log.at(-1)?.Output ?? '' } }),
+    error: state.Error,
+  }
+}
+
+function healthStatus(said: string): 'starting' | 'healthy' | 'unhealthy' | 'none' {
+  return said === 'starting' || said === 'healthy' || said === 'unhealthy' ? said : 'none'
+}
+
+/** Runs a call; a refusal that says the state is already the wanted one is success. */
+async function tolerate(said: RegExp, call: () => Promise<unknown>): Promise<void> {
+  try {
+    await call()
+  } catch (error) {
+    const { cause } = error as { cause?: unknown }
+    if (typeof cause === 'object' && cause !== null && 'message' in cause && said.test(String(cause.message))) return
+    throw error
+  }
+}
