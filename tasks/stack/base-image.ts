@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Shell } from 'zx'
-import { DevstackError, messageOf } from '../../lib/errors.ts'
+import { DevstackError, messageOf } from '../../lib/index.ts'
 import { type Host, isDebianFamily } from './host.ts'
 
 export const baseImage = 'debian:bookworm-slim'

@@ -7,7 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Shell } from 'zx'
-import { DevstackError } from '../../lib/errors.ts'
+import { DevstackError } from '../../lib/index.ts'
 import { type Host, isDebianFamily } from './host.ts'
 
 export const defaultSocket = '/var/run/docker.sock'
