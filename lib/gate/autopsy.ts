@@ -1,4 +1,4 @@
-/** Why a gate gave up: gathered once when it fails, and the one text in which every renderer shows it. */
+/** Why a gate gave up: gathered once, when it fails. lib/report/autopsy.ts is the one text in which it is shown. */
 import type { Autopsy } from '../engine/events.ts'
 import { DevstackError, type ErrorOptions } from '../errors.ts'
 import { type ContainerDetails, labels, type Runtime } from '../runtime/runtime.ts'
@@ -118,53 +118,9 @@ function bounded<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   })
 }
 
-/** The autopsy as lines for a person, without colour and without a final newline. */
-export function formatAutopsy(autopsy: Autopsy): string[] {
-  const times = autopsy.asked === 1 ? 'once' : `${autopsy.asked} times`
-  const lines = [`asked ${times} in ${formatWait(autopsy.waitedMs)}: ${oneLine(autopsy.question)}`]
-  autopsy.answers.forEach((answer, index) => {
-    const count = answer.times === 1 ? '' : ` (${answer.times} times)`
-    lines.push(`${index === 0 ? 'answers   ' : '          '}${oneLine(answer.text)}${count}`)
-  })
-  if (autopsy.answers.length === 0) lines.push('answers   none')
-  if (autopsy.container) lines.push(`container ${formatContainer(autopsy.container)}`)
-  if (autopsy.logs.length > 0) {
-    const count = autopsy.logs.length === 1 ? 'last line' : `last ${autopsy.logs.length} lines`
-    lines.push(`log       ${count}:`, ...autopsy.logs.map((line) => `  | ${oneLine(line)}`))
-  } else if (autopsy.container) {
-    lines.push('log       the container wrote nothing')
-  }
-  if (autopsy.blocked.length > 0) lines.push(`blocks    ${autopsy.blocked.join(', ')}`)
-  lines.push(`next      ${autopsy.next}`)
-  return lines
-}
-
-function formatContainer(container: NonNullable<Autopsy['container']>): string {
-  const facts = [container.state]
-  if (container.exitCode !== null) facts.push(`exit code ${container.exitCode}`)
-  if (container.oomKilled) facts.push('killed for lack of memory')
-  facts.push(
-    container.restarts === 1
-      ? 'restarted once'
-      : container.restarts === 0
-        ? 'never restarted'
-        : `restarted ${container.restarts} times`,
-  )
-  return `${container.name}: ${facts.join(', ')}`
-}
-
 /** `850 ms`, `12.3 s`, `2 min 5 s`. */
 export function formatWait(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
-}
-
-/** Control characters would let a container's output move the cursor or recolour the terminal. */
-function oneLine(text: string): string {
-  return text
-    .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '')
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '')
-    .replace(/[\t\n]+/g, ' ')
-    .trimEnd()
 }
