@@ -52,17 +52,15 @@ function checkReferences(model: ComposeModel, service: ComposeService, spots: Sp
 
 function checkDependencies(model: ComposeModel, service: ComposeService, spots: Spots): void {
   const path = `services.${service.name}`
-  for (const [name, dependency] of Object.entries(service.depends_on)) {
+  for (const name of Object.keys(service.depends_on)) {
     if (Object.hasOwn(model.services, name)) continue
     const disabled = Object.hasOwn(model.disabled, name) ? model.disabled[name] : undefined
     if (disabled) {
-      if (!dependency.required) continue
       throw composeError('DISABLED_DEPENDENCY', `${path} depends on "${name}", which no active profile switches on`, {
         ...at(spots, `${path}.depends_on`, path),
         hint: `Activate the profile ${disabled.join(' or ')}, or say required: false`,
       })
     }
-    if (!dependency.required) continue
     throw composeError(
       'UNKNOWN_DEPENDENCY',
       `${path} depends on "${name}", which is no service.${suggest(name, Object.keys(model.services))}`,

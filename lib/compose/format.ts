@@ -39,6 +39,7 @@ function serviceOf(service: ComposeService): Json {
     stop_grace_period,
     healthcheck,
     shm_size,
+    deploy,
     ports,
     tmpfs,
     command,
@@ -48,7 +49,7 @@ function serviceOf(service: ComposeService): Json {
   return pruned({
     ...unfolded(rest),
     // An empty command clears the image's own, so it must stay.
-    ...(command ? { command: command.length > 0 ? command : [] } : {}),
+    ...(command ? { command } : {}),
     ...(entrypoint ? { entrypoint } : {}),
     ports: ports.map((port) => ({
       ...unfolded(port),
@@ -63,7 +64,18 @@ function serviceOf(service: ComposeService): Json {
     ...(stop_grace_period === undefined ? {} : { stop_grace_period: formatDuration(stop_grace_period) }),
     ...(healthcheck ? { healthcheck: healthcheckOf(healthcheck) } : {}),
     ...(shm_size === undefined ? {} : { shm_size: String(shm_size) }),
+    ...(deploy ? { deploy: deployOf(deploy) } : {}),
   })
+}
+
+/** The specification wants sizes as text here, unlike elsewhere. */
+function deployOf(deploy: NonNullable<ComposeService['deploy']>): Json {
+  const config = unfolded(deploy)
+  if (!isMap(config['resources'])) return config
+  const resources = mapped(config['resources'], (part) =>
+    isMap(part) && part['memory'] !== undefined ? { ...part, memory: String(part['memory']) } : part,
+  )
+  return { ...config, resources }
 }
 
 function healthcheckOf(healthcheck: NonNullable<ComposeService['healthcheck']>): Json {
@@ -79,21 +91,40 @@ function healthcheckOf(healthcheck: NonNullable<ComposeService['healthcheck']>):
 
 function engineResource(resource: Json): Json {
   const { external, ...rest } = resource
-  return { ...(unfolded(rest) as Json), ...(external ? { external } : {}) }
+  return pruned({ ...unfolded(rest), ...(external ? { external } : {}) })
 }
 
 function fileResource(resource: Json): Json {
   const { content, ...rest } = resource
-  return unfolded({ ...rest, ...(resource['environment'] === undefined ? { content } : {}) }) as Json
+  return unfolded({ ...rest, ...(resource['environment'] === undefined ? { content } : {}) })
 }
 
+/** Maps whose keys are names of the user, so that `extensions` in them is just a name. */
+const named = new Set([
+  'environment',
+  'labels',
+  'networks',
+  'depends_on',
+  'sysctls',
+  'ulimits',
+  'args',
+  'options',
+  'driver_opts',
+])
+
 /** `extensions` put back beside the other keys, at every depth. */
-function unfolded(value: unknown): Json
-function unfolded(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(unfolded)
-  if (typeof value !== 'object' || value === null) return value
-  const { extensions, ...rest } = value as Json & { extensions?: Json }
-  return { ...mapped(rest, unfolded), ...extensions }
+function unfolded(value: Json): Json {
+  const { extensions, ...rest } = value
+  const entries = Object.entries(rest).map(([key, one]) => {
+    if (Array.isArray(one)) return [key, one.map((item) => (isMap(item) ? unfolded(item) : item))]
+    if (!isMap(one)) return [key, one]
+    return [key, named.has(key) ? mapped(one, (item) => (isMap(item) ? unfolded(item) : item)) : unfolded(one)]
+  })
+  return { ...Object.fromEntries(entries), ...(isMap(extensions) ? extensions : {}) }
+}
+
+function isMap(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function mapped<T>(record: Readonly<Record<string, T>>, change: (value: T) => unknown): Json {

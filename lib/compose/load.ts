@@ -68,7 +68,7 @@ export async function loadCompose(options: LoadOptions): Promise<ComposeModel> {
     warnings,
   }
   const { modelSchema } = await schema
-  const checked = modelSchema.safeParse(whole)
+  const checked = modelSchema.safeParse(whole, { jitless: true })
   if (!checked.success) {
     const issue = checked.error.issues[0]!
     const place = nearestPlace(issue.path.map(String), places)
@@ -155,6 +155,13 @@ async function readModel(root: MapNode, profiles: ReadonlySet<string>, project: 
       continue
     }
     services[name] = await completeService(name, entry, node, read, project)
+  }
+  for (const service of Object.values(services) as { depends_on: Record<string, { required: boolean }> }[]) {
+    // `required: false` on what is not there is no dependency at all.
+    const there = Object.entries(service.depends_on).filter(
+      ([other, one]) => one.required || Object.hasOwn(services, other),
+    )
+    service.depends_on = Object.fromEntries(there)
   }
   const usesDefault = Object.values(services).some((one) =>
     Object.hasOwn((one as { networks: Json }).networks, 'default'),

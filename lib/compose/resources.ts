@@ -96,19 +96,22 @@ function emptyAsMap(node: Node): Node {
   return isNull(node) ? mapAt(node, new Map()) : node
 }
 
-function engineResource(read: Record<string, unknown>): Record<string, unknown> {
-  const { external: outside, ...rest } = read
+/** A network or volume, `external` always said; what exists already can not be described again. */
+function engineResource(read: Record<string, unknown>, node: Node, path: string): Record<string, unknown> {
+  const { external: outside = false, ...rest } = read
   const oldName = typeof outside === 'object' ? (outside as { name?: string }).name : undefined
-  return {
-    labels: {},
-    ...rest,
-    ...(oldName ? { name: oldName } : {}),
-    external: outside !== undefined && outside !== false,
+  const more = Object.keys(rest).find((key) => key !== 'name' && key !== 'extensions')
+  if (outside !== false && more !== undefined) {
+    throw composeError('EXTERNAL', `${path} is external and can have no ${more}`, {
+      at: (node.kind === 'map' ? node.entries.get(more) : undefined) ?? node,
+      hint: `Remove ${more}, or external`,
+    })
   }
+  return { labels: {}, ...rest, ...(oldName ? { name: oldName } : {}), external: outside !== false }
 }
 
-export const network: Reader = (node, path) => engineResource(networkFields(emptyAsMap(node), path))
-export const volume: Reader = (node, path) => engineResource(volumeFields(emptyAsMap(node), path))
+export const network: Reader = (node, path) => engineResource(networkFields(emptyAsMap(node), path), node, path)
+export const volume: Reader = (node, path) => engineResource(volumeFields(emptyAsMap(node), path), node, path)
 
 /** A config or secret: exactly one of `file` (absolute), `content` and `environment`. */
 export function fileResource(kind: 'config' | 'secret'): Reader {
