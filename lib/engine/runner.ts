@@ -31,7 +31,7 @@ export interface Host {
   context(node: GraphNode, base: AnyContext): AnyContext
   decide(node: GraphNode, context: AnyContext): Verdict | Promise<Verdict>
   /** The node has succeeded: remember it for the next run. */
-  commit(node: GraphNode, context: AnyContext, value: unknown, verdict: Verdict): Promise<void> | undefined
+  commit(node: GraphNode, context: AnyContext, value: unknown, durationMs: number): Promise<void> | undefined
   /** Ends whatever the node's try left behind; called after each end of a node that ran. */
   release(node: GraphNode, context: AnyContext, outcome: Outcome): Promise<void> | undefined
   /** Takes locks across processes, in order. */
@@ -239,9 +239,9 @@ class Runner {
         this.#scheduler.releaseSlot(node.id)
         for (const gate of gates) await this.#holdGate(node, gate, value, this.#abortWaiting.signal, node.id)
       }
-      await host.commit(node, context, value, verdict)
-      outcome = 'succeeded'
       const durationMs = host.now() - begun
+      await host.commit(node, context, value, durationMs)
+      outcome = 'succeeded'
       this.#durations.set(node.id, durationMs)
       await this.#afterwards(node, context, outcome)
       this.#completed.push(node.id)

@@ -1,0 +1,35 @@
+import type { Invocation } from '../args.ts'
+import {
+  complete,
+  completionDirectory,
+  completionScript,
+  formatCompletion,
+  readCompletionCache,
+  recentRuns,
+} from '../complete.ts'
+import type { Io } from '../io.ts'
+
+/** `devstack completion <shell>`: prints the script. */
+export async function command({ operands }: Invocation, io: Io): Promise<number> {
+  io.stdout.write(`${completionScript(operands[0] as 'bash' | 'zsh' | 'fish')}\n`)
+  return 0
+}
+
+/** `devstack __complete -- words...`: what the scripts ask. Never fails: an empty answer is one. */
+export async function answer(argv: readonly string[], io: Io): Promise<number> {
+  const words = argv[0] === '--' ? argv.slice(1) : argv
+  const directory = completionDirectory(words, io.cwd)
+  let found = await readCompletionCache(directory)
+  if (!found?.fresh) {
+    try {
+      const { openConfig } = await import('../open.ts')
+      await openConfig({ cwd: directory }, io)
+      found = await readCompletionCache(directory)
+    } catch {
+      // a config that does not load still leaves commands and options to complete
+    }
+  }
+  const runs = found ? await recentRuns(found.stateDirectory) : []
+  io.stdout.write(`${formatCompletion(complete(words, found?.cache, runs))}\n`)
+  return 0
+}

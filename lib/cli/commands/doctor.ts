@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { LoadedConfig } from '../../config/load.ts'
+import { describeHolder, portHolder } from '../../runtime/ports.ts'
+import { openLocks } from '../../state/locks.ts'
+import { listRuns } from '../../state/runs.ts'
+import type { Invocation } from '../args.ts'
+import { diagnose, exitCodeOf, formatFindings, machine } from '../doctor.ts'
+import { lazyRuntime } from '../engine.ts'
+import type { Io } from '../io.ts'
+import { openConfig } from '../open.ts'
+
+/** `devstack doctor`: every finding with its remedy. */
+export async function command({ options }: Invocation, io: Io): Promise<number> {
+  let opened: Promise<LoadedConfig> | undefined
+  const config = (): Promise<LoadedConfig> => {
+    opened ??= openConfig(options, io)
+    return opened
+  }
+  const loaded = await config().catch(() => undefined)
+  const runtime = lazyRuntime(io.environment)
+  const stateDirectory = join(loaded?.directory ?? io.cwd, '.devstack')
+  try {
+    const findings = await diagnose({
+      ...machine,
+      nodeVersion: process.version,
+      portHolder: async (port) => {
+        const holder = await portHolder(port, '127.0.0.1')
+        return holder.kind === 'nobody' ? undefined : describeHolder(holder)
+      },
+      ...(loaded ? { project: { name: loaded.project, directory: loaded.directory, stateDirectory } } : {}),
+      runtime: () => runtime,
+      config: async () => {
+        const { file, registry } = await config()
+        return { file, tasks: registry.entries().length }
+      },
+      locks: async () =>
+        openLocks({ directory: stateDirectory })
+          .holders()
+          .map((holder) => ({
+            name: holder.lock,
+            pid: holder.pid,
+            since: holder.since,
+            alive: holder.state !== 'dead',
+          })),
+      exists: async (path) => existsSync(path),
+      isRunning: async (run) =>
+        listRuns(stateDirectory).some(({ runId, state }) => runId === run && state === 'running'),
+      signal: io.signal,
+    })
+    io.stdout.write(options.json ? `${JSON.stringify(findings, null, 2)}\n` : `${formatFindings(findings)}\n`)
+    return exitCodeOf(findings)
+  } finally {
+    runtime.close()
+  }
+}

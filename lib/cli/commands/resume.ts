@@ -1,0 +1,22 @@
+import type { Invocation } from '../args.ts'
+import { execute } from '../execute.ts'
+import type { Io } from '../io.ts'
+import { openConfig } from '../open.ts'
+import { prepareTargets } from '../prepare.ts'
+import { findResumable, readRun, recordedTargets } from '../recorded.ts'
+
+/** `devstack resume [run]`: what is done and unchanged is taken over with its recorded value, the rest runs. */
+export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
+  const loaded = await openConfig(options, io)
+  const info = findResumable(loaded, operands[0])
+  const record = readRun(loaded, info.runId, (text) => io.stderr.write(`Warning: ${text}\n`))
+  const targets = await recordedTargets(record, loaded)
+  const prepared = await prepareTargets({ loaded, options, targets, io })
+  try {
+    if (options.dryRun) return await (await import('./plan.ts')).printPlan({ ...prepared }, io, record.values)
+    const { exitCode } = await execute({ ...prepared, io, continues: info.runId, recorded: record.values })
+    return exitCode
+  } finally {
+    prepared.dispose()
+  }
+}

@@ -1,0 +1,36 @@
+import type { Step } from '../../engine/events.ts'
+import { stepOf } from '../../session/plan.ts'
+import type { Invocation } from '../args.ts'
+import { executeUndo } from '../execute-undo.ts'
+import type { Io } from '../io.ts'
+import { openConfig } from '../open.ts'
+import { prepareTargets } from '../prepare.ts'
+import { findUndoable, readRun, recordedTargets } from '../recorded.ts'
+
+/** `devstack undo [run]`: takes back what the run did, the last thing first. */
+export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
+  const loaded = await openConfig(options, io)
+  const info = findUndoable(loaded, operands[0])
+  const record = readRun(loaded, info.runId, (text) => io.stderr.write(`Warning: ${text}\n`))
+  const targets = await recordedTargets(record, loaded)
+  const prepared = await prepareTargets({ loaded, options, targets, io })
+  try {
+    const pending = record.completed.filter((id) => !record.undone.has(id) && prepared.graph.nodes.has(id))
+    if (options.dryRun) {
+      const steps = [...pending].reverse().map((id): Step => {
+        const { undo } = prepared.graph.nodes.get(id)!.definition
+        return {
+          ...stepOf(prepared.graph.nodes.get(id)!),
+          decision: undo ? 'run' : 'skip',
+          cause: undo ? 'would be undone' : 'has no undo',
+        }
+      })
+      const { formatPlan } = await import('../../session/plan.ts')
+      io.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : formatPlan(steps))
+      return 0
+    }
+    return await executeUndo({ ...prepared, io, runId: info.runId, pending, record })
+  } finally {
+    prepared.dispose()
+  }
+}

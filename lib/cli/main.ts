@@ -1,0 +1,69 @@
+/** The composition root: argv, streams and signals of the process come in here, and nowhere else. */
+import { DevstackError, formatError, toDevstackError } from '../errors.ts'
+import { parseArguments } from './args.ts'
+import type { CommandName } from './grammar.ts'
+import { type Io, processIo } from './io.ts'
+
+type Command = (invocation: import('./args.ts').Invocation, io: Io) => Promise<number>
+
+/** Loaded one by one: a command pays for nothing it does not use. */
+const commands: Readonly<Record<CommandName, () => Promise<{ readonly command: Command }>>> = {
+  run: () => import('./commands/run.ts'),
+  plan: () => import('./commands/plan.ts'),
+  why: () => import('./commands/why.ts'),
+  watch: () => import('./commands/watch.ts'),
+  list: () => import('./commands/list.ts'),
+  graph: () => import('./commands/graph.ts'),
+  help: () => import('./commands/help.ts'),
+  runs: () => import('./commands/runs.ts'),
+  show: () => import('./commands/show.ts'),
+  resume: () => import('./commands/resume.ts'),
+  undo: () => import('./commands/undo.ts'),
+  init: () => import('./commands/init.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  completion: () => import('./commands/completion.ts'),
+  compose: () => import('./commands/compose.ts'),
+  cache: () => import('./commands/cache.ts'),
+  locks: () => import('./commands/locks.ts'),
+}
+
+/** Runs devstack with the process's arguments and sets its exit code. */
+export async function main(): Promise<void> {
+  const io = processIo()
+  process.exitCode = await devstack(process.argv.slice(2), io)
+  io.release()
+}
+
+/** One call of devstack: the exit code. Never throws; every error is printed on standard error. */
+export async function devstack(argv: readonly string[], io: Io): Promise<number> {
+  let verbose = argv.includes('--verbose') || argv.includes('-v')
+  try {
+    if (argv[0] === '__complete') return await (await import('./commands/completion.ts')).answer(argv.slice(1), io)
+    const invocation = parseArguments(argv)
+    verbose = invocation.options.verbose ?? false
+    if (invocation.options.version) {
+      io.stdout.write(`${(await import('./version.ts')).version()}\n`)
+      return 0
+    }
+    if (invocation.options.help && invocation.words.length === 0) {
+      return await (await import('./commands/help.ts')).explain(invocation, io)
+    }
+    const { command } = await commands[invocation.command]()
+    return await command(invocation, io)
+  } catch (thrown) {
+    const error = toDevstackError(thrown)
+    io.stderr.write(`${describe(error, thrown, verbose)}\n`)
+    return error.exitCode
+  }
+}
+
+function describe(error: DevstackError, thrown: unknown, verbose: boolean): string {
+  if (thrown instanceof DevstackError) {
+    const cause =
+      verbose && error.cause instanceof Error ? `\n  cause: ${error.cause.stack ?? error.cause.message}` : ''
+    return `Error: ${formatError(error)}${cause}`
+  }
+  const where = thrown instanceof Error ? thrown.stack?.split('\n')[1]?.trim() : undefined
+  const more = verbose && thrown instanceof Error ? `\n${thrown.stack}` : where ? `\n  ${where}` : ''
+  return `Error: ${error.message}${more}\n  → This is a bug of devstack. Please report it with the output of --verbose.`
+}

@@ -1,0 +1,83 @@
+/** From an invocation to a loaded config and a session. */
+import { existsSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { DevstackError } from '../errors.ts'
+import { createRedactor } from '../report/redact.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { delaysOf, projectOf, type Session } from '../session/session.ts'
+import { createTerminal } from '../session/terminal.ts'
+import type { Options } from './args.ts'
+import type { Io } from './io.ts'
+
+/** The folder devstack acts in. Throws USAGE_NO_FOLDER when `--cwd` is none. */
+export function directoryOf(options: Options, io: Io): string {
+  const directory = resolve(io.cwd, options.cwd ?? '.')
+  if (options.cwd !== undefined && !(existsSync(directory) && statSync(directory).isDirectory())) {
+    throw new DevstackError({ kind: 'usage', code: 'USAGE_NO_FOLDER', message: `There is no folder ${directory}.` })
+  }
+  return directory
+}
+
+/** The config that applies, with the completion cache refreshed. */
+export async function openConfig(options: Options, io: Io): Promise<LoadedConfig> {
+  const { placeOfThrown } = await import('./place.ts')
+  const loaded = await loadConfig({
+    directory: directoryOf(options, io),
+    ...(options.config === undefined ? {} : { file: resolve(io.cwd, options.config) }),
+    environment: io.environment,
+    placeOf: placeOfThrown,
+    composePack: undefined,
+  })
+  const { writeCompletionCache } = await import('./complete.ts')
+  await writeCompletionCache({
+    stateDirectory: join(loaded.directory, '.devstack'),
+    sources: loaded.files,
+    tasks: loaded.registry.entries().map(({ name, task }) => ({ name, definition: task.definition })),
+  })
+  return loaded
+}
+
+export interface SessionOptions {
+  readonly loaded: LoadedConfig
+  readonly options: Options
+  readonly io: Io
+  readonly runtime: Runtime
+  /** Aborts the run: the process's signals and `--timeout`. */
+  readonly signal: AbortSignal
+  readonly suspend: () => () => void
+}
+
+/** A session for one command. */
+export function openSession(given: SessionOptions): Session {
+  const { loaded, options, io } = given
+  const redactor = createRedactor()
+  redactor.addEnvironment(loaded.environment)
+  for (const name of [...(loaded.config.secrets ?? []), ...loaded.packs.flatMap((pack) => pack.secrets ?? [])]) {
+    const value = loaded.environment[name]
+    if (value !== undefined) redactor.add(value)
+  }
+  const yes = options.yes ?? false
+  return {
+    loaded,
+    project: projectOf(loaded),
+    runtime: given.runtime,
+    terminal: createTerminal({
+      stdin: io.stdin,
+      stdout: io.stdout,
+      yes,
+      environment: io.environment,
+      redact: (text) => redactor.redact(text),
+      suspend: given.suspend,
+      signal: given.signal,
+    }),
+    redactor,
+    signal: given.signal,
+    urgency: io.urgency,
+    delays: delaysOf(loaded),
+    flags: { yes, noBackup: options.backup === false },
+    force: options.force ?? false,
+    cache: options.cache !== false,
+    suspend: given.suspend,
+  }
+}

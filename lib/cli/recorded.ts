@@ -1,0 +1,144 @@
+/** Runs of the past, read from their journals: to show, continue or undo them. */
+import { join } from 'node:path'
+import type { LoadedConfig } from '../config/load.ts'
+import type { RunEvent } from '../engine/events.ts'
+import type { Json } from '../engine/task.ts'
+import { DevstackError } from '../errors.ts'
+import { mask } from '../report/redact.ts'
+import { journalFile, listRuns, type RunInfo, readJournal } from '../state/runs.ts'
+import { describeParams, type TaskTarget, validateParams } from './params.ts'
+
+export interface RunRecord {
+  readonly events: readonly RunEvent[]
+  readonly targets: readonly { readonly task: string; readonly params: Readonly<Record<string, Json>> }[]
+  /** Values of what succeeded, here or in the runs that this one continued. */
+  readonly values: ReadonlyMap<string, { readonly value: Json; readonly fingerprint?: string }>
+  /** Node ids in the order of their completion. */
+  readonly completed: readonly string[]
+  /** What has been undone since. */
+  readonly undone: ReadonlySet<string>
+}
+
+/** The run whose id begins with `id`; the latest one without. Undo runs are found by id alone. */
+export function findRun(loaded: LoadedConfig, id: string | undefined): RunInfo {
+  const runs = listRuns(stateOf(loaded))
+  if (id === undefined) {
+    const latest = runs[0]
+    if (latest) return latest
+    throw usage('RUN_NONE', 'There is no run yet.', 'devstack run <task> makes one.')
+  }
+  const matching = runs.filter(({ runId }) => runId.startsWith(id) || runId.endsWith(id))
+  if (matching.length === 1) return matching[0]!
+  if (matching.length === 0) throw usage('RUN_UNKNOWN', `There is no run "${id}".`, 'devstack runs lists them.')
+  const names = matching.slice(0, 5).map(({ runId }) => runId)
+  throw usage('RUN_AMBIGUOUS', `"${id}" could be ${names.join(', ')}.`, 'Give more of the id.')
+}
+
+/** A run that did not succeed; without an id the latest run, if it is one. */
+export function findResumable(loaded: LoadedConfig, id: string | undefined): RunInfo {
+  const info = findRun(loaded, id)
+  if (info.state === 'running') {
+    throw usage(
+      'RUN_RUNNING',
+      `Run ${info.runId} is still going on.`,
+      'Wait for it, or end it with Ctrl-C in its terminal.',
+    )
+  }
+  if (info.state === 'succeeded') {
+    throw usage(
+      'RUN_SUCCEEDED',
+      `Run ${info.runId} has succeeded; there is nothing to continue.`,
+      'devstack runs lists the others.',
+    )
+  }
+  if (info.undoes !== undefined) {
+    throw usage(
+      'RUN_IS_UNDO',
+      `Run ${info.runId} undid ${info.undoes}.`,
+      `Go on with it by: devstack undo ${info.undoes}`,
+    )
+  }
+  return info
+}
+
+/** A run that can be taken back; without an id the latest that is no undo itself. */
+export function findUndoable(loaded: LoadedConfig, id: string | undefined): RunInfo {
+  const latest = id === undefined ? listRuns(stateOf(loaded)).find(({ undoes }) => undoes === undefined) : undefined
+  const info = latest ?? findRun(loaded, id)
+  if (info.state === 'running') throw usage('RUN_RUNNING', `Run ${info.runId} is still going on.`, 'Wait for its end.')
+  return info
+}
+
+/** Everything about a run, with what it continued. `warn` hears of a torn journal. */
+export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string) => void): RunRecord {
+  const directory = stateOf(loaded)
+  const { events, warning } = readJournal(journalFile(directory, runId), { repair: false })
+  if (warning) warn(warning)
+  const started = events[0]
+  if (started?.type !== 'run-started') {
+    throw new DevstackError({
+      kind: 'usage',
+      code: 'RUN_EMPTY',
+      message: `The journal of run ${runId} holds no run: it was ended before it began.`,
+      hint: 'Start the task again with devstack run.',
+    })
+  }
+  const before = started.continues === undefined ? undefined : readRun(loaded, started.continues, warn)
+  const values = new Map(before?.values)
+  const completed = [...(before?.completed ?? [])]
+  for (const event of events) {
+    if (event.type === 'node-done' || event.type === 'node-ready') {
+      const at = completed.indexOf(event.node)
+      if (at >= 0) completed.splice(at, 1)
+      completed.push(event.node)
+      // a masked value is not the value: such a task runs again
+      if (JSON.stringify(event.value).includes(mask)) continue
+      const fingerprint = event.type === 'node-done' ? event.fingerprint : undefined
+      values.set(event.node, { value: event.value, ...(fingerprint === undefined ? {} : { fingerprint }) })
+    }
+  }
+  const undone = new Set(before?.undone)
+  const undoings = [{ runId, events }, ...undoesOf(directory, runId)]
+  for (const undoing of undoings) {
+    for (const event of undoing.events) {
+      if (event.type !== 'node-undone') continue
+      undone.add(event.node)
+      values.delete(event.node)
+    }
+  }
+  return {
+    events,
+    targets: started.targets.map(({ task, params }) => ({ task, params: params as Record<string, Json> })),
+    values,
+    completed,
+    undone,
+  }
+}
+
+function undoesOf(directory: string, runId: string): { readonly events: readonly RunEvent[] }[] {
+  return listRuns(directory)
+    .filter(({ undoes }) => undoes === runId)
+    .map((info) => readJournal(info.file, { repair: false }))
+}
+
+/** The targets of a recorded run, validated against today's config. */
+export async function recordedTargets(record: RunRecord, loaded: LoadedConfig): Promise<readonly TaskTarget[]> {
+  const targets: TaskTarget[] = []
+  for (const { task: name, params: input } of record.targets) {
+    const { task } = loaded.registry.require(name)
+    const schema = task.definition.params
+    const params = schema
+      ? await validateParams({ task: name, schema, params: await describeParams(schema), input })
+      : input
+    targets.push({ name, task, input, params: params as Record<string, unknown> })
+  }
+  return targets
+}
+
+function stateOf(loaded: LoadedConfig): string {
+  return join(loaded.directory, '.devstack')
+}
+
+function usage(code: string, message: string, hint: string): DevstackError {
+  return new DevstackError({ kind: 'usage', code, message, hint })
+}

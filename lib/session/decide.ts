@@ -1,0 +1,50 @@
+/** Whether the work of a node is still in place: what earlier runs left, and what the task itself sees. */
+import type { Ambient } from '../context.ts'
+import type { GraphNode } from '../engine/graph.ts'
+import type { AnyContext, Verdict } from '../engine/runner.ts'
+import type { Json } from '../engine/task.ts'
+import { validated } from '../engine/value.ts'
+import type { Memory } from './memory.ts'
+
+export interface DecideOptions {
+  /** Run also what is unchanged. */
+  readonly force: boolean
+  readonly platform: string
+  /** Records of inputs and outputs; undefined with `--no-cache`. */
+  readonly memory: Memory | undefined
+  /** Values of an interrupted run that may be taken over, by node. */
+  readonly recorded?: ReadonlyMap<string, { readonly value: Json; readonly fingerprint?: string }>
+}
+
+/** The decision about one node, whose needs are done. In the order: platform, the task's own look, records, recorded values. */
+export async function decideNode(
+  node: GraphNode,
+  context: AnyContext & Ambient,
+  options: DecideOptions,
+): Promise<Verdict & { readonly differences?: readonly string[] }> {
+  const { definition } = node
+  if (definition.platforms && !definition.platforms.includes(options.platform)) {
+    return { decision: 'skip', cause: `only for ${definition.platforms.join(', ')}; this is ${options.platform}` }
+  }
+  if (!definition.run) return { decision: 'run', cause: 'gathers what it needs' }
+  if (definition.observe && !options.force) {
+    const seen = await definition.observe(context)
+    if (seen.state === 'fresh') return { decision: 'reuse', cause: seen.cause, value: seen.value }
+    return { decision: 'run', cause: seen.cause, ...(seen.differences ? { differences: seen.differences } : {}) }
+  }
+  const remembered = options.memory?.remembers(node)
+  if (remembered) {
+    const verdict = await options.memory!.check(node, context, { force: options.force })
+    if (verdict.decision !== 'run' || !options.recorded?.has(node.id)) return verdict
+  }
+  const recorded = options.recorded?.get(node.id)
+  if (recorded && !options.force && !remembered) {
+    const value = recorded.value === null ? undefined : await validated(node.id, definition.returns, recorded.value)
+    return { decision: 'reuse', cause: 'done in the run that is continued', value }
+  }
+  if (options.force) return { decision: 'run', cause: '--force' }
+  return {
+    decision: 'run',
+    cause: definition.effect === 'read' ? 'reads anew each time' : 'has nothing that says it is done',
+  }
+}

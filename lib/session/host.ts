@@ -1,0 +1,250 @@
+/** What a run touches: turns the engine's `Host` into processes, locks, files and events. */
+import { isAbsolute, relative, resolve } from 'node:path'
+import { readEnvironment } from '../config/load.ts'
+import type { Registry } from '../config/registry.ts'
+import type { Ambient } from '../context.ts'
+import type { NodeEvent, RunEvent, RunOnlyEvent } from '../engine/events.ts'
+import type { GraphNode } from '../engine/graph.ts'
+import type { AnyContext, Host, Verdict } from '../engine/runner.ts'
+import { DevstackError, toDevstackError } from '../errors.ts'
+import { spanIdOf, traceparent } from '../report/otel.ts'
+import type { RedactingStream } from '../report/redact.ts'
+import { ProcessSet } from './processes.ts'
+import type { Session } from './session.ts'
+import { commandFailed, execCommand, taskShell } from './shell.ts'
+
+export interface HostOptions {
+  readonly session: Session
+  readonly runId: string
+  readonly traceId: string
+  readonly report: (event: RunEvent) => void
+  readonly persist: () => Promise<void> | undefined
+  /** Whether the work of a node is still in place. */
+  readonly decide: (node: GraphNode, context: AnyContext & Ambient) => Verdict | Promise<Verdict>
+  readonly commit: (
+    node: GraphNode,
+    context: AnyContext & Ambient,
+    value: unknown,
+    durationMs: number,
+  ) => Promise<void> | undefined
+  readonly lock?: Host['lock']
+  readonly cost?: (node: GraphNode) => number | undefined
+}
+
+/** The host of one run. */
+export function createHost(options: HostOptions): Host {
+  const { session, runId } = options
+  const environments = new Map<string, Record<string, string>>()
+  const stamp = (event: object): RunEvent =>
+    session.redactor.redactEvent({ at: Date.now(), runId, ...event } as RunEvent)
+  // a secret may be split across two chunks of output, so each stream holds back what may still become one
+  const streams = new Map<string, RedactingStream>()
+  const output = (node: string, stream: 'stdout' | 'stderr', text: string): void => {
+    if (text !== '') options.report({ at: Date.now(), runId, node, type: 'node-output', stream, text })
+  }
+  const flushOutput = (node: string): void => {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const held = streams.get(`${stream} ${node}`)
+      if (!held) continue
+      streams.delete(`${stream} ${node}`)
+      output(node, stream, held.end())
+    }
+  }
+  const emitNode = (node: string, event: NodeEvent): void => {
+    if (event.type === 'node-output' && event.stream !== 'log') {
+      const key = `${event.stream} ${node}`
+      let stream = streams.get(key)
+      if (!stream) {
+        stream = session.redactor.stream()
+        streams.set(key, stream)
+      }
+      output(node, event.stream, stream.write(event.text))
+      return
+    }
+    if (streams.size > 0) flushOutput(node)
+    options.report(stamp({ node, ...event }))
+  }
+  return {
+    now: Date.now,
+    emit: (event: RunOnlyEvent) => options.report(stamp(event)),
+    emitNode,
+    persist: options.persist,
+    context: (node, base) => new TaskContext(node, base, { ...options, emitNode, environments }),
+    decide: (node, context) => options.decide(node, context as AnyContext & Ambient),
+    commit: (node, context, value, durationMs) =>
+      options.commit(node, context as AnyContext & Ambient, value, durationMs),
+    release: (_node, context, outcome) => {
+      const { startedProcesses } = context as unknown as TaskContext
+      if (outcome === 'succeeded' || !startedProcesses?.started) return undefined
+      return startedProcesses.stop(session.delays, session.urgency)
+    },
+    value: (returned) => (isProcessOutput(returned) ? undefined : returned),
+    failure: (node, thrown) => failureOf(node, thrown),
+    ...(options.lock ? { lock: options.lock } : {}),
+    ...(options.cost ? { cost: options.cost } : {}),
+  }
+}
+
+interface Surroundings extends HostOptions {
+  readonly emitNode: (node: string, event: NodeEvent) => void
+  readonly environments: Map<string, Record<string, string>>
+}
+
+/** What a task gets. Costly members are made when they are first asked for. */
+class TaskContext {
+  readonly name: string
+  readonly needs: AnyContext['needs']
+  readonly params: unknown
+  readonly signal: AbortSignal
+  readonly attempt: number
+  readonly runId: string
+  readonly log: AnyContext['log']
+  readonly progress: AnyContext['progress']
+  readonly #node: GraphNode
+  readonly #around: Surroundings
+  #processes: ProcessSet | undefined
+  #env: Record<string, string> | undefined
+  #shell: Ambient['$'] | undefined
+  #cwd: string | undefined
+
+  constructor(node: GraphNode, base: AnyContext, around: Surroundings) {
+    this.name = base.name
+    this.needs = base.needs
+    this.params = base.params
+    this.signal = base.signal
+    this.attempt = base.attempt
+    this.runId = base.runId
+    this.log = base.log
+    this.progress = base.progress
+    this.#node = node
+    this.#around = around
+  }
+
+  /** What this try started; ends when its signal aborts. */
+  get processes(): ProcessSet {
+    if (!this.#processes) {
+      const { delays, urgency } = this.#around.session
+      const processes = new ProcessSet(`${this.runId}:${this.name}:${this.attempt}`)
+      this.#processes = processes
+      this.signal.addEventListener('abort', () => void processes.stop(delays, urgency), { once: true })
+    }
+    return this.#processes
+  }
+
+  /** Whether anything was started at all. */
+  get startedProcesses(): ProcessSet | undefined {
+    return this.#processes
+  }
+
+  get cwd(): string {
+    this.#cwd ??= workingDirectory(
+      this.#node,
+      this.#around.session.loaded.registry,
+      this.#around.session.loaded.directory,
+    )
+    return this.#cwd
+  }
+
+  get env(): Record<string, string> {
+    if (!this.#env) {
+      const { definition } = this.#node
+      const base = this.#around.session.loaded.environment
+      const files: readonly string[] = definition.envFiles ?? []
+      const own = files.length === 0 ? base : { ...base, ...readEnvironment(this.cwd, files, {}) }
+      if (own !== base) this.#around.session.redactor.addEnvironment(own)
+      this.#env = {
+        ...own,
+        ...definition.env,
+        DEVSTACK_RUN: this.runId,
+        TRACEPARENT: traceparent(this.#around.traceId, spanIdOf(this.#around.traceId, this.name)),
+      }
+    }
+    return this.#env
+  }
+
+  get $(): Ambient['$'] {
+    this.#shell ??= taskShell(this.#shellOptions())
+    return this.#shell
+  }
+
+  exec: Ambient['exec'] = (line, more) => execCommand(line, this.#shellOptions(), more)
+
+  get runtime(): Ambient['runtime'] {
+    return this.#around.session.runtime
+  }
+
+  get project(): Ambient['project'] {
+    return this.#around.session.project
+  }
+
+  get terminal(): Ambient['terminal'] {
+    return this.#around.session.terminal
+  }
+
+  get flags(): Ambient['flags'] {
+    return this.#around.session.flags
+  }
+
+  secret = (value: string): void => {
+    this.#around.session.redactor.add(value)
+  }
+
+  #shellOptions() {
+    return {
+      cwd: this.cwd,
+      env: this.env,
+      processes: this.processes,
+      signal: this.signal,
+      interactive: this.#node.definition.interactive ?? false,
+      onOutput: (stream: 'stdout' | 'stderr', text: string) =>
+        this.#around.emitNode(this.name, { type: 'node-output', stream, text }),
+    }
+  }
+}
+
+/** A node's working directory: `cwd` of the task, relative to the folder of the config that defines it. */
+export function workingDirectory(node: GraphNode, registry: Registry, fallback: string): string {
+  const directory = registry.origin(node.task)?.directory ?? fallback
+  const { cwd } = node.definition
+  return cwd === undefined ? directory : isAbsolute(cwd) ? cwd : resolve(directory, cwd)
+}
+
+/** zx's answer, whichever copy of zx made it. */
+function isProcessOutput(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && /ProcessOutput$/.test((value as object).constructor?.name ?? '')
+}
+
+/** zx rejects with what the command printed; anything else is told as it is, with its place when it is a bug of the task. */
+function failureOf(node: GraphNode, thrown: unknown): DevstackError {
+  if (thrown instanceof DevstackError) return thrown
+  if (isProcessOutput(thrown)) {
+    const output = thrown as {
+      exitCode: number | null
+      signal: string | null
+      stdall?: string
+      stderr: string
+      cmd?: string
+    }
+    return commandFailed(output.cmd ?? node.id, output.exitCode, output.signal, output.stdall ?? output.stderr)
+  }
+  const error = toDevstackError(thrown, 'task', 'TASK_FAILED')
+  const place = thrown instanceof Error ? placeOf(thrown) : undefined
+  return new DevstackError({
+    kind: 'task',
+    code: 'TASK_FAILED',
+    message: `Task "${node.id}" failed: ${error.message || 'it threw nothing that can be shown'}`,
+    cause: thrown,
+    ...(place ? { place } : {}),
+  })
+}
+
+/** The first frame of the stack that is the user's. */
+function placeOf(error: Error): { file: string; line: number; column: number } | undefined {
+  for (const frame of (error.stack ?? '').split('\n')) {
+    const match = /(?:file:\/\/)?(\/[^():]+\.[cm]?[jt]s)(?:\?[^:]*)?:(\d+):(\d+)/.exec(frame)
+    if (!match || match[1]!.includes('/node_modules/') || match[1]!.includes('/dist/')) continue
+    const file = relative(process.cwd(), match[1]!)
+    return { file: file.startsWith('..') ? match[1]! : file, line: Number(match[2]), column: Number(match[3]) }
+  }
+  return undefined
+}

@@ -1,0 +1,42 @@
+/** Locks of tasks across processes. */
+import type { NodeEvent } from '../engine/events.ts'
+import type { GraphNode } from '../engine/graph.ts'
+import type { Host } from '../engine/runner.ts'
+import { formatHolder, openLocks } from '../state/locks.ts'
+import type { Session } from './session.ts'
+
+/** Takes a task's locks in the order of their names, so that two runs can never wait for each other in a circle. */
+export function openLockHost(
+  session: Session,
+  runId: string,
+  emitNode: (node: string, event: NodeEvent) => void,
+): NonNullable<Host['lock']> {
+  const locks = openLocks({ directory: session.project.stateDirectory })
+  return async (node: GraphNode, signal: AbortSignal) => {
+    const wanted = (node.definition.locks ?? [])
+      .map((lock: string | { name: string; size: number }) =>
+        typeof lock === 'string' ? { name: lock, size: 1 } : lock,
+      )
+      .sort((a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1))
+    const releases: (() => void)[] = []
+    const release = async (): Promise<void> => {
+      for (const give of releases.reverse()) give()
+    }
+    try {
+      for (const { name, size } of wanted) {
+        releases.push(
+          await locks.acquire(name, {
+            size,
+            signal,
+            owner: { task: node.id, runId },
+            onWait: (holder) => emitNode(node.id, { type: 'lock-waiting', lock: name, holder: formatHolder(holder) }),
+          }),
+        )
+      }
+    } catch (thrown) {
+      await release()
+      throw thrown
+    }
+    return release
+  }
+}

@@ -1,0 +1,126 @@
+/** Tasks with `inputs` or `outputs`: skipped while their fingerprint holds, restored from the store when only outputs are gone. */
+import type { Ambient } from '../context.ts'
+import type { GraphNode } from '../engine/graph.ts'
+import type { AnyContext, Verdict } from '../engine/runner.ts'
+import type { Json } from '../engine/task.ts'
+import type { Cache, CacheRecord } from '../state/cache.ts'
+import type { FileHashes } from '../state/files.ts'
+import { explainDifference, type Fingerprint, fingerprint } from '../state/fingerprint.ts'
+
+export interface Memory {
+  /** Whether the task declares anything that can be compared. */
+  remembers(node: GraphNode): boolean
+  check(
+    node: GraphNode,
+    context: AnyContext & Ambient,
+    options: { readonly force: boolean },
+  ): Promise<Verdict & { readonly differences?: readonly string[] }>
+  commit(node: GraphNode, context: AnyContext & Ambient, value: unknown, durationMs: number): Promise<void>
+  /** Writes what it noted down about files. */
+  close(): void
+}
+
+export interface MemoryOptions {
+  readonly files: FileHashes
+  readonly cache: Cache
+  /** Planning: nothing is restored. */
+  readonly readOnly: boolean
+}
+
+/** Memory over the fingerprints and the store of a project. */
+export function createMemory(options: MemoryOptions): Memory {
+  const { files, cache } = options
+  const taken = new Map<string, Fingerprint>()
+  const reuse = (record: CacheRecord, cause: string): Verdict => ({
+    decision: 'reuse',
+    cause,
+    value: record.value ?? undefined,
+  })
+  const restore = (record: CacheRecord, cwd: string): Verdict | undefined => {
+    try {
+      const written = cache.restore(record, cwd)
+      return reuse(record, `${written.length} outputs restored from the cache`)
+    } catch {
+      // what can not be restored is made anew
+      return undefined
+    }
+  }
+  const take = async (node: GraphNode, context: AnyContext & Ambient): Promise<Fingerprint> => {
+    const { definition } = node
+    const variables: readonly string[] = [...(definition.passEnv ?? []), ...Object.keys(definition.env ?? {})]
+    const env = Object.fromEntries(variables.map((name) => [name, context.env[name]]))
+    const print = await fingerprint(
+      {
+        cwd: context.cwd,
+        inputs: definition.inputs,
+        outputs: definition.outputs,
+        source: definition.source ?? String(definition.run),
+        params: (context.params ?? {}) as Record<string, Json>,
+        needs: Object.fromEntries(Object.entries(context.needs).map(([key, value]) => [key, (value ?? null) as Json])),
+        ...(variables.length > 0 ? { env } : {}),
+      },
+      files,
+    )
+    taken.set(node.id, print)
+    return print
+  }
+  return {
+    remembers: ({ definition }) =>
+      definition.cache !== false && (definition.inputs !== undefined || definition.outputs !== undefined),
+    async check(node, context, { force }) {
+      const print = await take(node, context)
+      const fingerprint = print.hash
+      const last = cache.last(node.id)
+      const run = (
+        cause: string,
+        differences: readonly string[] = [],
+      ): Verdict & { differences?: readonly string[] } => {
+        if (!options.readOnly) cache.begin(node.id)
+        return { decision: 'run', cause, fingerprint, ...(differences.length > 1 ? { differences } : {}) }
+      }
+      if (force) return run('--force')
+      if (last?.hash === fingerprint) {
+        const changed = cache.differences(last, context.cwd)
+        if (changed.length === 0) return reuse(last, 'inputs and outputs are unchanged')
+        if (!last.stored) return run(summary(changed), changed)
+        if (options.readOnly) return reuse(last, `outputs would be restored: ${summary(changed)}`)
+        return restore(last, context.cwd) ?? run(summary(changed), changed)
+      }
+      const earlier = cache.find(fingerprint)
+      if (earlier?.task === node.id) {
+        if (options.readOnly) return reuse(earlier, 'outputs would be restored from an earlier run')
+        const restored = restore(earlier, context.cwd)
+        if (restored) return restored
+      }
+      if (!last) return run('never succeeded with these inputs')
+      const differences = explainDifference(last.parts, print.parts)
+      return run(summary(differences), differences)
+    },
+    async commit(node, context, value, durationMs) {
+      const before = taken.get(node.id)
+      files.forget()
+      const print = await take(node, context)
+      // inputs that changed while the task ran: its result belongs to neither state
+      if (before && before.hash !== print.hash) {
+        context.log('An input changed while this ran, so its result is not remembered.')
+        return
+      }
+      await cache.publish({
+        task: node.id,
+        fingerprint: print,
+        cwd: context.cwd,
+        outputs: node.definition.outputs ?? [],
+        value: (value ?? null) as Json,
+        durationMs,
+      })
+    },
+    close() {
+      files.save()
+      if (!options.readOnly) cache.prune()
+    },
+  }
+}
+
+function summary(differences: readonly string[]): string {
+  return differences.length === 1 ? differences[0]! : `${differences[0]} and ${differences.length - 1} more`
+}

@@ -1,0 +1,127 @@
+/** The dry plan: what a run would do and why. It is made with a runtime that can not write. */
+import type { Ambient } from '../context.ts'
+import type { Step } from '../engine/events.ts'
+import type { Graph, GraphNode } from '../engine/graph.ts'
+import type { AnyContext, Host } from '../engine/runner.ts'
+import { messageOf } from '../errors.ts'
+
+/**
+ * Decides for every node, in order, as far as it can be known without acting: a node whose needs would run has values
+ * nobody knows yet, so it runs too unless it turns out unchanged.
+ */
+export async function planGraph(
+  graph: Graph,
+  host: Host,
+  runId: string,
+  signal: AbortSignal,
+): Promise<readonly Step[]> {
+  const steps: Step[] = []
+  const values = new Map<string, unknown>()
+  const acting = new Set<string>()
+  for (const id of graph.order) {
+    const node = graph.nodes.get(id)!
+    const active = node.needs.filter((need) => acting.has(need.node)).map((need) => need.node)
+    const step = await planNode(node, { host, runId, signal, values, active })
+    if (step.decision === 'run' && !isPassive(node)) acting.add(id)
+    steps.push(step)
+  }
+  return steps
+}
+
+/** Waiting, grouping and reading changes nothing that a dependent could notice. */
+function isPassive(node: GraphNode): boolean {
+  return node.edge !== undefined || (node.definition.run === undefined && node.definition.effect === 'read')
+}
+
+interface Planning {
+  readonly host: Host
+  readonly runId: string
+  readonly signal: AbortSignal
+  readonly values: Map<string, unknown>
+  readonly active: readonly string[]
+}
+
+async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
+  const base = stepOf(node)
+  if (node.edge || !node.definition.run) {
+    const passed = node.edge ? planning.values.get(node.needs[0]!.node) : undefined
+    planning.values.set(node.id, passed)
+    return { ...base, decision: 'run', cause: node.edge ? 'a condition that is waited for' : 'gathers what it needs' }
+  }
+  if (planning.active.length > 0 && !node.definition.observe) {
+    return { ...base, decision: 'run', cause: `needs ${quoted(planning.active)}, which would run` }
+  }
+  const needs: Record<string, unknown> = Object.create(null)
+  for (const need of node.needs) needs[need.key] = planning.values.get(need.node)
+  const context = planning.host.context(node, {
+    name: node.id,
+    needs: needs as never,
+    params: node.params,
+    signal: planning.signal,
+    cwd: '',
+    attempt: 1,
+    runId: planning.runId,
+    log: () => {},
+    progress: () => {},
+  }) as AnyContext & Ambient
+  try {
+    const verdict = await planning.host.decide(node, context)
+    if (verdict.decision === 'reuse') planning.values.set(node.id, verdict.value)
+    const differences =
+      'differences' in verdict ? (verdict as { differences?: readonly string[] }).differences : undefined
+    return {
+      ...base,
+      decision: verdict.decision,
+      cause: verdict.cause,
+      ...(differences?.length ? { differences } : {}),
+    }
+  } catch (thrown) {
+    if (planning.active.length === 0) throw thrown
+    // what it looks at is made by a task that would run first
+    return {
+      ...base,
+      decision: 'run',
+      cause: `needs ${quoted(planning.active)}, which would run (${messageOf(thrown)})`,
+    }
+  }
+}
+
+/** The node as a step of a plan, undecided. */
+export function stepOf(node: GraphNode): Step {
+  const { definition } = node
+  return {
+    node: node.id,
+    needs: [...new Set(node.needs.map((need) => need.node))],
+    decision: 'run',
+    cause: '',
+    effect: definition.effect ?? 'change',
+    ...(definition.partOf === undefined ? {} : { partOf: definition.partOf }),
+    ...(definition.service ? { service: true } : {}),
+    ...(definition.description === undefined ? {} : { description: definition.description }),
+  }
+}
+
+function quoted(names: readonly string[]): string {
+  const shown = names.slice(0, 3).map((name) => `"${name}"`)
+  return names.length > 3 ? `${shown.join(', ')} and ${names.length - 3} more` : shown.join(' and ')
+}
+
+/** The plan as text: one step a line, the cause behind it, what differs below it. */
+export function formatPlan(steps: readonly Step[]): string {
+  const shown = steps.filter(
+    (step) => step.cause !== 'gathers what it needs' && step.cause !== 'a condition that is waited for',
+  )
+  const width = Math.min(40, Math.max(0, ...shown.map((step) => step.node.length)))
+  const lines = shown.flatMap((step) => [
+    `${step.decision.padEnd(5)}  ${step.node.padEnd(width)}  ${step.effect === 'destroy' ? 'DESTROYS: ' : ''}${step.cause}`,
+    ...(step.differences ?? []).map((difference) => `${' '.repeat(9)}${difference}`),
+  ])
+  const count = (decision: Step['decision']): number => shown.filter((step) => step.decision === decision).length
+  const parts = (['run', 'reuse', 'skip', 'stop'] as const).filter((decision) => count(decision) > 0)
+  return [
+    ...lines,
+    '',
+    `Plan: ${parts.map((decision) => `${count(decision)} to ${decision}`).join(', ') || 'nothing to do'}. Nothing was changed.`,
+    '',
+  ].join('\n')
+}

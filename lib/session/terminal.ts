@@ -1,0 +1,84 @@
+/** Talking to the person at the terminal: questions, choices, and output that is a task's result. */
+import type { Terminal } from '../context.ts'
+import { DevstackError } from '../errors.ts'
+
+export interface TerminalOptions {
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly yes: boolean
+  readonly environment: Readonly<Record<string, string>>
+  readonly redact: (text: string) => string
+  /** Clears progress output while a person is asked; call the result to bring it back. */
+  readonly suspend: () => () => void
+  readonly signal: AbortSignal
+}
+
+/** The terminal of a session. Prompts come from Inquirer, loaded when one is needed. */
+export function createTerminal(options: TerminalOptions): Terminal {
+  const { stdin, stdout } = options
+  const interactive = stdin.isTTY === true && stdout.isTTY === true
+  return {
+    interactive,
+    columns: stdout.columns || Number(options.environment['COLUMNS']) || 80,
+    colors: colorsWanted(stdout.isTTY === true, options.environment),
+    write: (text) => {
+      stdout.write(options.redact(text))
+    },
+    async confirm(question) {
+      if (options.yes) return true
+      if (!interactive) {
+        throw new DevstackError({
+          kind: 'usage',
+          code: 'CONFIRMATION_NEEDED',
+          message: `This needs a confirmation, and there is no terminal to ask on: ${question}`,
+          hint: 'Give --yes to confirm.',
+        })
+      }
+      const { default: confirm } = await import('@inquirer/confirm')
+      return asked(options, (context) => confirm({ message: question, default: false }, context))
+    },
+    async choose(question, choices) {
+      if (!interactive) {
+        throw new DevstackError({
+          kind: 'usage',
+          code: 'CHOICE_NEEDED',
+          message: `${question} There is no terminal to choose on.`,
+          details: choices.map(({ value, label }) => `${value}  ${label}`),
+          hint: 'Name one on the command line.',
+        })
+      }
+      const { default: select } = await import('@inquirer/select')
+      return asked(options, (context) =>
+        select({ message: question, choices: choices.map(({ value, label }) => ({ value, name: label })) }, context),
+      )
+    },
+  }
+}
+
+async function asked<T>(
+  options: TerminalOptions,
+  prompt: (context: { signal: AbortSignal }) => Promise<T>,
+): Promise<T> {
+  const resume = options.suspend()
+  try {
+    return await prompt({ signal: options.signal })
+  } catch (thrown) {
+    if (thrown instanceof Error && /^(ExitPromptError|AbortPromptError|CancelPromptError)$/.test(thrown.name)) {
+      throw new DevstackError({
+        kind: 'cancelled',
+        code: 'CANCELLED',
+        message: 'Cancelled at the question; nothing was changed.',
+      })
+    }
+    throw thrown
+  } finally {
+    resume()
+  }
+}
+
+/** NO_COLOR (no-color.org) and FORCE_COLOR decide before the terminal does. */
+function colorsWanted(isTerminal: boolean, environment: Readonly<Record<string, string>>): boolean {
+  if (environment['NO_COLOR']) return false
+  if (environment['FORCE_COLOR'] && environment['FORCE_COLOR'] !== '0') return true
+  return isTerminal && environment['TERM'] !== 'dumb'
+}

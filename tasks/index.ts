@@ -1,0 +1,2 @@
+/** The built-in packs. */
+export {}
