@@ -116,7 +116,7 @@ export function stepCollector(): { line(text: string): void; last(): BuildStep |
       if (step) {
         title = `step ${step[1]}: ${step[2]}`
         output = []
-      } else if (title !== undefined && text.trim() !== '' && !/^ ---> /.test(text)) {
+      } else if (title !== undefined && text.trim() !== '' && !/^ ---> |^Removing intermediate container /.test(text)) {
         output.push(plain(text))
         if (output.length > keptLines) output.shift()
       }
