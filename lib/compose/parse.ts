@@ -66,7 +66,12 @@ function syntaxError(source: Source, offset: number, code: string, message: stri
     })
   }
   const text = message.replace(/\s+/g, ' ').trim()
-  return composeError('YAML', `This is no valid YAML: ${text}`, { at: { source, offset } })
+  const end = source.text.indexOf('\n', offset)
+  const line = source.text.slice(lineStart, end === -1 ? undefined : end)
+  return composeError('YAML', `This is no valid YAML: ${text}`, {
+    at: { source, offset },
+    ...(/\{.*\$\{/.test(line) ? { hint: 'Inside { } and [ ], put a value with ${...} in quotes' } : {}),
+  })
 }
 
 const coreTags = new Set(
