@@ -85,9 +85,10 @@ function line(options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>, pa
   let left = columns - 1 - 2 - options.nameWidth
   if (left < 0) return truncate(`  ${parts.name}`, columns - 1)
   let text = `${parts.sign} ${parts.dim ? paint.dim(name) : name}`
-  if (left >= timeWidth + 2) {
-    text += `  ${paint.dim(pad(parts.time, timeWidth, 'right'))}`
-    left -= Math.max(timeWidth, textWidth(parts.time)) + 2
+  const time = pad(parts.time, timeWidth, 'right')
+  if (left >= textWidth(time) + 2) {
+    text += `  ${paint.dim(time)}`
+    left -= textWidth(time) + 2
   }
   const detail = visibleText(parts.detail).replace(/\s+/g, ' ').trim()
   if (left >= 8 && detail) text += `  ${paint.dim(truncate(detail, left - 2))}`

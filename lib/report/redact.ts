@@ -104,7 +104,7 @@ export function createRedactor(): Redactor {
 
 type Span = readonly [from: number, to: number]
 
-/** Where secrets stand in the text, overlapping and touching ones as one, and how much of its end is undecided. */
+/** Where secrets stand in the text, overlapping ones as one, and how much of its end is undecided. */
 function collect(automaton: Automaton, text: string): { readonly masked: readonly Span[]; readonly open: number } {
   const spans: Span[] = []
   const open = automaton.scan(text, (from, to) => spans.push([from, to]))
@@ -115,7 +115,7 @@ function merge(spans: readonly Span[]): Span[] {
   const merged: [number, number][] = []
   for (const [from, to] of spans.toSorted((a, b) => a[0] - b[0])) {
     const last = merged.at(-1)
-    if (last && from <= last[1]) last[1] = Math.max(last[1], to)
+    if (last && from < last[1]) last[1] = Math.max(last[1], to)
     else merged.push([from, to])
   }
   return merged
@@ -203,17 +203,22 @@ function jsonForms(text: string): string[] {
 }
 
 function urlForms(text: string): string[] {
-  const component = encodeURIComponent(text.toWellFormed())
-  // RFC 3986 reserves these too, and encodeURIComponent leaves them
-  const strict = component.replace(/[!'()*]/g, (unit) => `%${unit.charCodeAt(0).toString(16).toUpperCase()}`)
-  const forms = [
+  const known = text.toWellFormed()
+  const component = encodeURIComponent(known)
+  const percent = (unit: string) => `%${unit.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`
+  // RFC 3986 reserves five characters that encodeURIComponent leaves; form encoding (WHATWG URL) treats others apart
+  const strict = component.replace(/[!'()*]/g, percent)
+  const form = new URLSearchParams({ x: known }).toString().slice(2)
+  const all = [
     component,
     strict,
-    component.replaceAll('%20', '+'),
-    strict.replaceAll('%20', '+'),
-    encodeURI(text.toWellFormed()),
+    strict.replace(/[-._~]/g, percent),
+    form,
+    form.replaceAll('+', '%20'),
+    encodeURI(known),
   ]
-  return [...forms, ...forms.map((form) => form.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()))]
+  for (const one of [component, strict]) all.push(one.replaceAll('%20', '+'))
+  return [...all, ...all.map((one) => one.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()))]
 }
 
 /**
