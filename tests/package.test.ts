@@ -101,7 +101,8 @@ published('runs a task whose need flows to it', ({ project }) => {
 published('fails with the exit code of a failed task and no stack trace', ({ project }) => {
   const { status, stdout, stderr } = run(join(project, 'node_modules', '.bin', 'devstack'), ['run', 'broken'], project)
   assert.is(status, 1)
-  assert.not.match(stdout + stderr, /^\s+at .*:\d+:\d+/m)
+  const shown = stdout + stderr
+  assert.not.match(shown, /^\s+at .*:\d+:\d+/m, shown)
 })
 
 published('brings types that a strict project compiles with', ({ project }) => {
