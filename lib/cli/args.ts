@@ -47,6 +47,7 @@ export interface Options {
   readonly format?: (typeof graphFormats)[number] | 'yaml'
   readonly limit?: number
   readonly from?: readonly (typeof importNames)[number][]
+  readonly schema?: boolean
   readonly file?: readonly string[]
   readonly profile?: readonly string[]
   readonly envFile?: readonly string[]

@@ -290,7 +290,7 @@ export const commands: readonly CommandEntry[] = [
         summary: 'Import this alone; default: everything that is found',
       },
       { ...dryRun, summary: 'Print the config instead of writing it' },
-      yes,
+      { name: 'schema', value: flag, summary: 'Print the JSON Schema of YAML and JSON configs' },
     ],
     notes: [
       'Scripts of package.json, targets of a Makefile, tasks of a Taskfile and',

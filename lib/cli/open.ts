@@ -29,7 +29,7 @@ export async function openConfig(options: Options, io: Io): Promise<LoadedConfig
     placeOf: placeOfThrown,
     composePack: undefined,
   })
-  const { writeCompletionCache } = await import('./complete.ts')
+  const { writeCompletionCache } = await import('./completion-cache.ts')
   await writeCompletionCache({
     stateDirectory: join(loaded.directory, '.devstack'),
     sources: loaded.files,

@@ -1,17 +1,12 @@
 import type { Invocation } from '../args.ts'
-import {
-  complete,
-  completionDirectory,
-  completionScript,
-  formatCompletion,
-  readCompletionCache,
-  recentRuns,
-} from '../complete.ts'
+import { complete, completionDirectory, formatCompletion } from '../complete.ts'
+import { readCompletionCache, recentRuns } from '../completion-cache.ts'
+import { completionScript } from '../completion-scripts.ts'
 import type { Io } from '../io.ts'
 
 /** `devstack completion <shell>`: prints the script. */
 export async function command({ operands }: Invocation, io: Io): Promise<number> {
-  io.stdout.write(`${completionScript(operands[0] as 'bash' | 'zsh' | 'fish')}\n`)
+  io.stdout.write(completionScript(operands[0] as 'bash' | 'zsh' | 'fish'))
   return 0
 }
 

@@ -1,0 +1,145 @@
+/**
+ * What completion must know of a config, left in `.devstack/completion.json` by whoever loaded it. Read by hand-written
+ * checks, since starting zod would cost more than everything else here.
+ */
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import type { AnyDefinition } from '../engine/task.ts'
+import { describeParams, optionNames, type Param } from './params.ts'
+
+export interface CompletionParam {
+  /** With their dashes: `--verify` and `--no-verify`. */
+  readonly names: readonly string[]
+  readonly takesValue: boolean
+  readonly many?: boolean
+  readonly positional?: 'one' | 'rest'
+  readonly choices?: readonly string[]
+  /** Its value is a path; set with `.meta({ file: true })` or `'directory'`. */
+  readonly file?: 'file' | 'directory'
+  readonly description?: string
+}
+
+export interface CompletionTask {
+  readonly name: string
+  readonly description?: string
+  readonly aliases?: readonly string[]
+  readonly params?: readonly CompletionParam[]
+}
+
+/** Content of `.devstack/completion.json`. */
+export interface CompletionCache {
+  readonly format: 1
+  /** The config and every other file it was made from; the cache is fresh while none of them changes. */
+  readonly sources: readonly { readonly file: string; readonly mtimeMs: number; readonly size: number }[]
+  /** Without private ones, in the order of the config. */
+  readonly tasks: readonly CompletionTask[]
+}
+
+const cacheName = 'completion.json'
+
+/**
+ * Writes the cache into `stateDirectory`, whole or not at all. Does nothing when the one that is there is fresh. Never
+ * throws for what the file system refuses: completion is a comfort, and no run should fail of it.
+ */
+export async function writeCompletionCache(given: {
+  /** Absolute path of `.devstack/`. */
+  readonly stateDirectory: string
+  /** Absolute paths. */
+  readonly sources: readonly string[]
+  readonly tasks: readonly { readonly name: string; readonly definition: AnyDefinition }[]
+}): Promise<void> {
+  const path = join(given.stateDirectory, cacheName)
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    const sources = await Promise.all(given.sources.map(stamp))
+    const before = await readCache(path)
+    if (before && JSON.stringify(before.sources) === JSON.stringify(sources)) return
+    const tasks = await Promise.all(given.tasks.filter(({ definition }) => !definition.private).map(describe))
+    const cache: CompletionCache = { format: 1, sources, tasks }
+    await mkdir(given.stateDirectory, { recursive: true })
+    await writeFile(temporary, JSON.stringify(cache))
+    await rename(temporary, path)
+  } catch {
+    await rm(temporary, { force: true }).catch(() => {})
+  }
+}
+
+async function stamp(file: string): Promise<CompletionCache['sources'][number]> {
+  const { mtimeMs, size } = await stat(file)
+  return { file, mtimeMs, size }
+}
+
+async function describe({ name, definition }: { name: string; definition: AnyDefinition }): Promise<CompletionTask> {
+  // A params schema that can not be read is the run's error to tell; the name still completes.
+  const params = await describeParams(definition.params).catch(() => [])
+  return {
+    name,
+    ...(definition.description === undefined ? {} : { description: definition.description }),
+    ...(definition.aliases === undefined ? {} : { aliases: definition.aliases }),
+    ...(params.length === 0 ? {} : { params: params.map(completionParam) }),
+  }
+}
+
+function completionParam(param: Param): CompletionParam {
+  const { shape, positional, description, choices } = param
+  const names = [...optionNames(param.option, shape), ...(param.short === undefined ? [] : [`-${param.short}`])]
+  const file = shape.meta.file === 'directory' ? 'directory' : shape.meta.file ? 'file' : undefined
+  return {
+    names,
+    takesValue: optionNames(param.option, shape).length === 1,
+    ...(param.many ? { many: true } : {}),
+    ...(positional ? { positional } : {}),
+    ...(choices.length > 0 ? { choices } : {}),
+    ...(file === undefined ? {} : { file }),
+    ...(description === undefined ? {} : { description }),
+  }
+}
+
+/**
+ * The cache of the nearest project at or above `directory`, and whether it still tells the truth; `undefined` when there is
+ * none or it can not be read.
+ */
+export async function readCompletionCache(
+  directory: string,
+): Promise<{ readonly cache: CompletionCache; readonly fresh: boolean; readonly stateDirectory: string } | undefined> {
+  for (let at = resolve(directory); ; at = dirname(at)) {
+    const stateDirectory = join(at, '.devstack')
+    const cache = await readCache(join(stateDirectory, cacheName))
+    if (cache) {
+      const now = await Promise.all(cache.sources.map(({ file }) => stamp(file).catch(() => undefined)))
+      const fresh = cache.sources.every(
+        ({ mtimeMs, size }, index) => now[index]?.mtimeMs === mtimeMs && now[index]?.size === size,
+      )
+      return { cache, fresh, stateDirectory }
+    }
+    if (dirname(at) === at) return undefined
+  }
+}
+
+async function readCache(path: string): Promise<CompletionCache | undefined> {
+  try {
+    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<CompletionCache> | null
+    if (value?.format !== 1 || !Array.isArray(value.sources) || !Array.isArray(value.tasks)) return undefined
+    const isSound = value.tasks.every(
+      (task: CompletionTask | null) =>
+        typeof task?.name === 'string' &&
+        (task.params === undefined ||
+          (Array.isArray(task.params) && task.params.every((param) => Array.isArray(param?.names)))),
+    )
+    const hasSources = value.sources.every((source: { file?: unknown } | null) => typeof source?.file === 'string')
+    return isSound && hasSources ? (value as CompletionCache) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Ids of the latest runs, newest first, for `show`, `resume` and `undo`; empty when there are none. */
+export async function recentRuns(stateDirectory: string, most = 20): Promise<readonly string[]> {
+  const names = await readdir(join(stateDirectory, 'runs')).catch(() => [])
+  return names
+    .filter((name) => name.endsWith('.jsonl'))
+    .map((name) => name.slice(0, -'.jsonl'.length))
+    .sort()
+    .reverse()
+    .slice(0, most)
+}

@@ -1,0 +1,302 @@
+/**
+ * Targets of a Makefile as draft tasks. Reads what GNU make's manual calls explicit rules, variables and recipes. Where a
+ * target needs more of make than that, its task calls make: an import may be plain, but never wrong.
+ */
+import type { Draft, DraftCommand, DraftTask } from './draft.ts'
+import { expand, type Variable, type Variables } from './make-variables.ts'
+
+interface Rule {
+  readonly target: string
+  readonly prerequisites: string[]
+  /** Those behind `|`: they must be there, and nothing more. */
+  readonly orderOnly: string[]
+  recipe: string[]
+  description?: string
+  readonly variables: Map<string, Variable>
+  /** Why make itself must run it. */
+  reason?: string
+}
+
+interface Reading {
+  readonly variables: Map<string, Variable>
+  readonly exported: Set<string>
+  readonly rules: Map<string, Rule>
+  readonly phony: Set<string>
+  readonly notes: string[]
+  oneShell: boolean
+  comment: string | undefined
+  /** Depth of `ifeq` ... `endif`. */
+  conditional: number
+}
+
+const assignment = /^\s*(?:override\s+|private\s+)*(export\s+)?([\w.-]+)\s*(\?=|:::?=|::=|:=|\+=|!=|=)\s*(.*)$/s
+
+/** Reads the text of a Makefile. Never throws: lines that are not understood are named in the notes. */
+export function importMakefile(text: string, file = 'Makefile'): Draft {
+  const reading: Reading = {
+    variables: new Map(),
+    exported: new Set(),
+    rules: new Map(),
+    phony: new Set(),
+    notes: [],
+    oneShell: false,
+    comment: undefined,
+    conditional: 0,
+  }
+  read(logicalLines(text), reading)
+  const environment = exportedEnvironment(reading)
+  const tasks = [...reading.rules.values()].map((rule) => toTask(rule, reading, { file, environment }))
+  return { source: 'makefile', file, tasks, notes: reading.notes }
+}
+
+interface LogicalLine {
+  readonly text: string
+  readonly number: number
+}
+
+/** Lines with continuations joined; in recipes the backslash stays, since the shell joins those. */
+function logicalLines(text: string): readonly LogicalLine[] {
+  const lines: LogicalLine[] = []
+  let open: { text: string; number: number } | undefined
+  for (const [index, raw] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .entries()) {
+    const continues = /(?<!\\)(\\\\)*\\$/.test(raw)
+    const isRecipe = (open?.text ?? raw).startsWith('\t')
+    const part = continues && !isRecipe ? `${raw.slice(0, -1).trimEnd()} ` : raw
+    if (open) open.text += isRecipe ? `\n${part.replace(/^\t/, '')}` : part.trimStart()
+    else open = { text: part, number: index + 1 }
+    if (continues) continue
+    lines.push(open)
+    open = undefined
+  }
+  if (open) lines.push(open)
+  return lines
+}
+
+function read(lines: readonly LogicalLine[], reading: Reading): void {
+  let current: Rule[] = []
+  // Recipes of rules that are not imported are passed over.
+  let afterRule = false
+  for (let index = 0; index < lines.length; index += 1) {
+    const { text, number } = lines[index]!
+    if (text.startsWith('\t') && afterRule) {
+      const line = text.slice(1)
+      for (const rule of current) {
+        if (line.trim() !== '') rule.recipe.push(line)
+        if (reading.conditional > 0) rule.reason ??= 'its recipe has a condition'
+      }
+      continue
+    }
+    const bare = text.trim()
+    if (bare === '') {
+      reading.comment = undefined
+      continue
+    }
+    if (bare.startsWith('#')) {
+      reading.comment = bare.replace(/^#+\s*/, '')
+      continue
+    }
+    if (/^(ifeq|ifneq|ifdef|ifndef)\b/.test(bare)) reading.conditional += 1
+    else if (/^endif\b/.test(bare)) reading.conditional = Math.max(0, reading.conditional - 1)
+    else if (/^else\b/.test(bare)) continue
+    else if (/^define\b/.test(bare)) {
+      index = readDefine(lines, index, reading)
+      current = []
+    } else if (/^(-?include|sinclude)\b/.test(bare)) {
+      reading.notes.push(`line ${number}: what it includes (${bare.replace(/^\S+\s*/, '')}) was not imported.`)
+      current = []
+    } else if (/^(export|unexport)(\s+[\w.-]+)*\s*$/.test(bare)) {
+      if (bare.startsWith('export')) for (const name of bare.split(/\s+/).slice(1)) reading.exported.add(name)
+    } else if (/^(vpath|undefine|load)\b/.test(bare)) {
+      reading.notes.push(`line ${number}: ${bare.split(/\s/, 1)[0]} was not imported.`)
+    } else if (assignment.test(text)) {
+      assign(text, reading.variables, reading)
+      current = []
+      afterRule = false
+    } else {
+      current = readRule(text, number, reading)
+      afterRule = true
+    }
+    if (!/^(ifn?eq|ifn?def|endif)\b/.test(bare)) reading.comment = undefined
+  }
+}
+
+function readDefine(lines: readonly LogicalLine[], from: number, reading: Reading): number {
+  const name = /^\s*define\s+([\w.-]+)/.exec(lines[from]!.text)?.[1]
+  let index = from + 1
+  while (index < lines.length && !/^\s*endef\b/.test(lines[index]!.text)) index += 1
+  if (name) reading.variables.set(name, { value: '', opaque: `$(${name}) is a definition of several lines` })
+  return index
+}
+
+function assign(text: string, into: Map<string, Variable>, reading: Reading): void {
+  const [, exported, name, operator, raw] = assignment.exec(text)!
+  // An unquoted # begins a comment, also behind a value.
+  const value = raw!
+    .replace(/(?<!\\)#.*$/s, '')
+    .replaceAll('\\#', '#')
+    .trim()
+  if (exported) reading.exported.add(name!)
+  const before = into.get(name!)
+  if (reading.conditional > 0) {
+    into.set(name!, { value, opaque: `$(${name}) depends on a condition` })
+  } else if (operator === '!=') {
+    into.set(name!, { value: `$(shell ${value})` })
+  } else if (operator === '?=') {
+    if (!before) into.set(name!, { value, overridable: true })
+  } else if (operator === '+=' && before) {
+    into.set(name!, { ...before, value: before.value === '' ? value : `${before.value} ${value}` })
+  } else {
+    into.set(name!, { value })
+  }
+}
+
+function readRule(text: string, number: number, reading: Reading): Rule[] {
+  const { notes, variables } = reading
+  const described = /\s##\s*(.*)$/s.exec(text)?.[1]
+  const line = text.replace(/(?<!\\)#.*$/s, '')
+  const colon = /^((?:[^:=]|\$\([^)]*\)|\$\{[^}]*\})*?)\s*(&?::?)(?!=)(.*)$/s.exec(line)
+  if (!colon) {
+    notes.push(`line ${number} was not understood: ${text.trim().slice(0, 60)}`)
+    return []
+  }
+  const [, left, , right] = colon
+  const semicolon = right!.indexOf(';')
+  const needed = semicolon < 0 ? right! : right!.slice(0, semicolon)
+  const inline = semicolon < 0 ? undefined : right!.slice(semicolon + 1).trim()
+  const targets = expand(left!, variables)
+  const names = targets.text.split(/\s+/).filter((name) => name !== '')
+  if (targets.reason !== undefined) {
+    notes.push(`line ${number}: "${left!.trim()}" was not imported: ${targets.reason}.`)
+    return []
+  }
+  if (assignment.test(needed)) {
+    for (const name of names) {
+      const rule = ruleFor(name, reading)
+      if (rule) assign(needed, rule.variables, { ...reading, exported: new Set() })
+    }
+    return []
+  }
+  const prerequisites = expand(needed, variables)
+  const [parts = [], orderOnly = []] = prerequisites.text
+    .split(/(?:^|\s)\|(?:\s|$)/)
+    .map((side) => side.split(/\s+/).filter((part) => part !== ''))
+  const rules: Rule[] = []
+  for (const name of names) {
+    if (name === '.PHONY') for (const part of parts) reading.phony.add(part)
+    if (name === '.ONESHELL') reading.oneShell = true
+    if (isSpecial(name)) continue
+    if (name.includes('%') || needed.includes('%')) {
+      notes.push(`line ${number}: the pattern rule "${name}" was not imported; a task has one name.`)
+      continue
+    }
+    const rule = ruleFor(name, reading)!
+    rule.prerequisites.push(...parts)
+    rule.orderOnly.push(...orderOnly)
+    if (prerequisites.reason !== undefined) rule.reason ??= prerequisites.reason
+    if (reading.conditional > 0) rule.reason ??= 'it depends on a condition'
+    const about = described ?? reading.comment
+    if (about) rule.description ??= about
+    if (inline) rule.recipe.push(inline)
+    rules.push(rule)
+  }
+  return rules
+}
+
+// The suffixes that GNU make knows from the start; a pair of them is a rule for files, not a target.
+const suffix =
+  'out|a|ln|o|c|cc|C|cpp|p|f|F|m|r|y|l|ym|lm|s|S|mod|sym|def|h|info|dvi|tex|texinfo|texi|txinfo|w|ch|web|sh|elc|el'
+const suffixRule = new RegExp(`^\\.(${suffix})(\\.(${suffix}))?$`)
+
+/** `.PHONY`, `.SUFFIXES` ..., and suffix rules such as `.c.o`. */
+function isSpecial(name: string): boolean {
+  return /^\.[A-Z_]+$/.test(name) || suffixRule.test(name)
+}
+
+function ruleFor(target: string, { rules }: Reading): Rule | undefined {
+  if (isSpecial(target) || target.includes('%')) return undefined
+  const rule = rules.get(target) ?? { target, prerequisites: [], orderOnly: [], recipe: [], variables: new Map() }
+  rules.set(target, rule)
+  return rule
+}
+
+function exportedEnvironment({ exported, variables, notes }: Reading): Readonly<Record<string, string>> {
+  const environment = new Map<string, string>()
+  for (const name of exported) {
+    const variable = variables.get(name)
+    if (variable === undefined || variable.overridable) continue
+    const { text, reason, needsShell } = expand(variable.value, variables)
+    if (reason === undefined && !needsShell && variable.opaque === undefined) environment.set(name, text)
+    else
+      notes.push(
+        `the exported variable ${name} was not imported: ${reason ?? variable.opaque ?? 'a shell computes it'}.`,
+      )
+  }
+  return Object.fromEntries(environment)
+}
+
+// What make itself sets, as far as recipes commonly use it.
+const builtIn: Variables = new Map<string, Variable>([
+  ['CC', { value: 'cc', overridable: true }],
+  ['CXX', { value: 'g++', overridable: true }],
+  ['AR', { value: 'ar', overridable: true }],
+  ['RM', { value: 'rm -f' }],
+])
+
+function toTask(
+  rule: Rule,
+  reading: Reading,
+  { file, environment }: { readonly file: string; readonly environment: Readonly<Record<string, string>> },
+): DraftTask {
+  const { rules, phony, oneShell } = reading
+  const prerequisites = [...new Set(rule.prerequisites)]
+  const needs = [...prerequisites, ...rule.orderOnly].filter((name) => rules.has(name))
+  const files = prerequisites.filter((name) => !rules.has(name))
+  const isFile = !phony.has(rule.target) && /[./]/.test(rule.target) && rule.recipe.length > 0
+  const variables: Variables = new Map([
+    ...builtIn,
+    ...reading.variables,
+    ...rule.variables,
+    ['@', { value: rule.target }],
+    ['<', { value: prerequisites[0] ?? '' }],
+    ['^', { value: prerequisites.join(' ') }],
+    ['+', { value: rule.prerequisites.join(' ') }],
+  ])
+  const shell = expand(variables.get('SHELL')?.value ?? '', variables).text
+  const commands: DraftCommand[] = []
+  const recipe = oneShell && rule.recipe.length > 0 ? [rule.recipe.join('\n')] : rule.recipe
+  let reason = rule.reason
+  for (const line of recipe) {
+    const [, marks, rest] = /^\s*([@+-]*)\s*(.*)$/s.exec(line)!
+    const { text, reason: unclear } = expand(rest!, variables, 'recipe')
+    reason ??= unclear
+    const command = text.trim()
+    if (command !== '' && !command.startsWith('#')) {
+      commands.push({ line: command, ...(marks!.includes('-') ? { tolerant: true } : {}) })
+    }
+  }
+  const common = {
+    name: rule.target,
+    ...(rule.description ? { description: rule.description } : {}),
+  }
+  if (reason !== undefined) {
+    const flag = /^(GNU)?[Mm]akefile$/.test(file) ? '' : ` -f ${file}`
+    return {
+      ...common,
+      needs: [],
+      commands: [{ line: `make${flag} ${rule.target}` }],
+      notes: [`Left to make: ${reason}.`],
+    }
+  }
+  return {
+    ...common,
+    needs,
+    commands,
+    ...(shell !== '' && !/^(\/bin\/)?sh$/.test(shell) ? { shell } : {}),
+    ...(Object.keys(environment).length > 0 && commands.length > 0 ? { env: environment } : {}),
+    ...(isFile ? { outputs: [rule.target] } : {}),
+    ...(isFile && files.length > 0 ? { inputs: files } : {}),
+  }
+}
