@@ -107,7 +107,11 @@ export class Database implements Work {
       const reign = await untilAborted(this.#follow(), attempt.signal)
       try {
         const client = await this.#checkOut(reign, attempt.signal)
-        return await this.#use(client, work, { attempt: attempt.number, signal: attempt.signal, tags: options.tags ?? {} })
+        return await this.#use(client, work, {
+          attempt: attempt.number,
+          signal: attempt.signal,
+          tags: options.tags ?? {},
+        })
       } catch (thrown) {
         this.#doubt(reign, thrown)
         throw thrown
@@ -162,7 +166,10 @@ export class Database implements Work {
 
   #found(leader: Leader): Reign {
     const clients = new Set<Client>()
-    const { onClient, config } = { onClient: (client: Client) => clients.add(client), config: this.#config(leader.host) }
+    const { onClient, config } = {
+      onClient: (client: Client) => clients.add(client),
+      config: this.#config(leader.host),
+    }
     class Member extends Client {
       constructor() {
         super(config)

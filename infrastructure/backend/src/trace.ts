@@ -53,7 +53,10 @@ export function commentSql(sql: string, tags: Readonly<Record<string, string | u
 
 function encode(text: string): string {
   const wellFormed = text.toWellFormed()
-  return encodeURIComponent(wellFormed).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+  return encodeURIComponent(wellFormed).replace(
+    /[!'()*]/g,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
 }
 
 /** Random hex digits, never all zero. */
