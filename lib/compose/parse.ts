@@ -40,19 +40,24 @@ export async function parseYaml(source: Source): Promise<readonly Node[]> {
     })
   } catch (error) {
     // The parser recurses on nested collections: too many of them overflow its stack.
-    throw composeError('TOO_DEEP', `${source.file} can not be parsed: it is nested too deeply`, {
-      at: { source, offset: 0 },
-      cause: error,
-    })
+    throw tooDeep(source, 0, error)
   }
   if (!Array.isArray(documents)) return []
   const nodes: Node[] = []
   for (const document of documents) {
     const error = document.errors[0]
+    if (error?.code === 'RESOURCE_EXHAUSTION') throw tooDeep(source, error.pos[0])
     if (error) throw syntaxError(source, error.pos[0], error.code, error.message)
     if (document.contents) nodes.push(new Converter(yaml, source).convert(document.contents, 0))
   }
   return nodes
+}
+
+function tooDeep(source: Source, offset: number, cause?: unknown) {
+  return composeError('TOO_DEEP', `${source.file} can not be parsed: it is nested too deeply`, {
+    at: { source, offset },
+    cause,
+  })
 }
 
 function syntaxError(source: Source, offset: number, code: string, message: string) {
