@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { AnyDefinition } from '../engine/task.ts'
-import { describeParams, optionNames, type Param } from './params.ts'
+import { describeParams, optionNames, type Param } from './param.ts'
 
 export interface CompletionParam {
   /** With their dashes: `--verify` and `--no-verify`. */

@@ -2,7 +2,8 @@
 import type { Names } from '../engine/graph.ts'
 import type { Json, Lock, Need, Schema, Task } from '../engine/task.ts'
 import { type CommandEntry, commands, commonOptions, type OptionEntry, optionLabel } from './grammar.ts'
-import { describeParams, formatParams, type Param, quoteWord } from './params.ts'
+import { describeParams, type Param } from './param.ts'
+import { formatParams, quoteWord } from './param-words.ts'
 import { expectation, type Shape } from './shape.ts'
 
 const width = 80
@@ -59,7 +60,7 @@ export async function formatTaskHelp(given: {
   lines.push('', 'Usage', ...wrap(`devstack run [options] ${name}${params.map(usageOf).join('')}`, 2, 4))
   if (params.length > 0)
     lines.push('', 'Params', ...table(params.map((param) => [paramLabel(param), aboutParam(param)])))
-  const facts = factsOf(task, names)
+  const facts = await factsOf(task, names)
   if (facts.length > 0) lines.push('', ...table(facts, 0))
   const example = await exampleOf(name, params, definition.params)
   lines.push('', 'Example', ...wrap(example, 2, 4))
@@ -67,7 +68,7 @@ export async function formatTaskHelp(given: {
   return lines.join('\n')
 }
 
-function factsOf(task: Task, names: Pick<Names, 'nameOf'>): readonly (readonly [string, string])[] {
+async function factsOf(task: Task, names: Pick<Names, 'nameOf'>): Promise<readonly (readonly [string, string])[]> {
   const { definition } = task
   const needs = Object.entries((definition.needs ?? {}) as Record<string, Need>)
   const gates =
@@ -82,7 +83,7 @@ function factsOf(task: Task, names: Pick<Names, 'nameOf'>): readonly (readonly [
   const add = (label: string, text: string) => {
     if (text !== '') facts.push([label, text])
   }
-  add('Needs', needs.map(([key, need]) => aboutNeed(key, need, names)).join(', '))
+  add('Needs', (await Promise.all(needs.map(([key, need]) => aboutNeed(key, need, names)))).join(', '))
   add('Done when', gates.map((gate: { description: string }) => gate.description).join(', '))
   add('Effect', definition.effect === undefined ? '' : effects[definition.effect])
   add('Locks', ((definition.locks ?? []) as readonly Lock[]).map(aboutLock).join(', '))
@@ -103,12 +104,12 @@ function aboutDuration(duration: number | string): string {
   return typeof duration === 'number' ? `${duration / 1000}s` : duration
 }
 
-function aboutNeed(key: string, need: Need | undefined, names: Pick<Names, 'nameOf'>): string {
+async function aboutNeed(key: string, need: Need | undefined, names: Pick<Names, 'nameOf'>): Promise<string> {
   // A need may be undefined in a config that is still to be mended; help must not fail on it.
   const target = need?.kind === 'edge' ? need.need : need
   let task: Task | undefined
   try {
-    task = target?.kind === 'reference' ? target.resolve?.() : target
+    task = target?.kind === 'reference' ? await target.resolve?.() : target
   } catch {
     return key
   }

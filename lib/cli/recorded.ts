@@ -6,7 +6,8 @@ import type { Json } from '../engine/task.ts'
 import { DevstackError } from '../errors.ts'
 import { mask } from '../report/redact.ts'
 import { journalFile, listRuns, type RunInfo, readJournal } from '../state/runs.ts'
-import { describeParams, type TaskTarget, validateParams } from './params.ts'
+import { describeParams } from './param.ts'
+import { type TaskTarget, validateParams } from './params.ts'
 
 export interface RunRecord {
   readonly events: readonly RunEvent[]

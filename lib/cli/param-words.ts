@@ -1,0 +1,42 @@
+/** Params -> words of the command line: the way back. */
+import type { Json } from '../engine/task.ts'
+import { looksLikeOption } from './args.ts'
+import { isBoolean, type Param } from './param.ts'
+
+/**
+ * The words that `readTargets` reads as `input` again: for examples and for the command a person can repeat. Each word is
+ * one argument; quote them for a shell with `quoteWord`.
+ */
+export function formatParams(params: readonly Param[], input: Readonly<Record<string, Json>>): readonly string[] {
+  const options: string[] = []
+  const words: string[] = []
+  for (const param of params) {
+    const value = Object.hasOwn(input, param.key) ? input[param.key] : undefined
+    if (value === undefined) continue
+    if (param.many && Array.isArray(value)) {
+      // A word that looks like an option could not stand alone, so the whole list is written as options.
+      const plain = param.positional === 'rest' || !value.some((item) => typeof item !== 'string' || !isWord(item))
+      if (param.positional && plain) words.push(...value.map(String))
+      else if (value.length === 0) options.push(`--${param.option}=`)
+      else options.push(...value.map((item) => `--${param.option}=${scalarText(item).replaceAll(',', '\\,')}`))
+    } else if (typeof value === 'boolean' && isBoolean(param.shape)) {
+      options.push(value ? `--${param.option}` : `--no-${param.option}`)
+    } else {
+      options.push(`--${param.option}=${scalarText(value)}`)
+    }
+  }
+  return [...options, ...words]
+}
+
+function isWord(text: string): boolean {
+  return text !== '' && !looksLikeOption(text)
+}
+
+function scalarText(value: Json): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** A word as a POSIX shell reads it back literally. */
+export function quoteWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}
