@@ -19,19 +19,24 @@ export interface FileHashes {
 /** size, mtime and ctime in nanoseconds, inode, hash: while the first four are equal, the hash is believed. */
 type Known = [size: string, mtime: string, ctime: string, inode: string, hash: string]
 
-/**
- * A file changed this shortly before it was read may change again within the same timestamp. Coarse file systems count in
- * seconds, so anything younger is read again next time.
- */
-const racyNs = 2_000_000_000n
+export interface FilesOptions {
+  /** `.devstack` of the project. */
+  readonly directory: string
+  /**
+   * A file changed this shortly before it was read, in milliseconds, may change again within the same timestamp; it is read
+   * again next time. Default 2000: coarse file systems count in steps of two seconds.
+   */
+  readonly settledMs?: number
+}
 
-/** Hashes of files below a project; `directory` is its `.devstack`. */
-export function openFiles(options: { readonly directory: string }): FileHashes {
-  return new Files(join(options.directory, 'cache', 'files.json'))
+/** Hashes of files below a project. */
+export function openFiles(options: FilesOptions): FileHashes {
+  return new Files(join(options.directory, 'cache', 'files.json'), options.settledMs ?? 2_000)
 }
 
 class Files implements FileHashes {
   readonly #store: string
+  readonly #racyNs: bigint
   #known: Map<string, Known> | undefined
   /** What this process has used: only that is kept, so that the store does not grow for ever. */
   readonly #used = new Map<string, Known>()
@@ -39,8 +44,9 @@ class Files implements FileHashes {
   readonly #globs = new Map<string, Promise<readonly string[]>>()
   #learnt = false
 
-  constructor(store: string) {
+  constructor(store: string, settledMs: number) {
     this.#store = store
+    this.#racyNs = BigInt(settledMs) * 1_000_000n
   }
 
   async hash(cwd: string, patterns: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -111,7 +117,7 @@ class Files implements FileHashes {
     } catch (error) {
       return `unreadable: ${messageOf(error)}`
     }
-    if (now - stat.mtimeNs > racyNs && now - stat.ctimeNs > racyNs) {
+    if (now - stat.mtimeNs > this.#racyNs && now - stat.ctimeNs > this.#racyNs) {
       this.#used.set(path, [...key, hash] as Known)
       this.#learnt = true
     }
@@ -123,7 +129,7 @@ class Files implements FileHashes {
       this.#known = new Map()
       try {
         const { format, files } = JSON.parse(readChecked(this.#store) ?? '{}') as { format?: unknown; files?: object }
-        // The checksum has vouched for the rest.
+        // The checksum vouches for the entries.
         if (format === 1) this.#known = new Map(Object.entries(files ?? {}) as [string, Known][])
       } catch {
         // Whatever it is, it is no cache of ours.
