@@ -108,20 +108,25 @@ export interface StartOptions {
   readonly signal: AbortSignal
   /** Default: Docker's own. */
   readonly socket?: string
-  readonly pidFile?: string
+  /** Where dockerd and its containerd keep their process ids; default: Docker's own places. */
+  readonly pidFiles?: { readonly dockerd: string; readonly containerd: string }
   /** Deadline for its first answer; default 60 s. */
   readonly withinMs?: number
 }
 
 /**
  * Starts dockerd as a process of its own that outlives this one; resolves once it answers. Process id files that an
- * engine killed hard left behind are removed first: dockerd refuses to start when their number is in use again, by
- * whatever process.
+ * engine killed hard left behind are removed first: dockerd does not start when their number is in use again, by
+ * whatever process, or by a zombie that nobody has collected.
  */
 export async function startEngine(options: StartOptions): Promise<StartedEngine> {
   const { program, args = [], logFile, signal, socket = defaultSocket, withinMs = 60_000 } = options
-  dropStalePidFile(options.pidFile ?? '/var/run/docker.pid', 'dockerd')
-  if (options.pidFile === undefined) dropStalePidFile('/var/run/docker/containerd/containerd.pid', 'containerd')
+  const pidFiles = options.pidFiles ?? {
+    dockerd: '/var/run/docker.pid',
+    containerd: '/var/run/docker/containerd/containerd.pid',
+  }
+  dropStalePidFile(pidFiles.dockerd, 'dockerd')
+  dropStalePidFile(pidFiles.containerd, 'containerd')
   signal.throwIfAborted()
   const output = openSync(logFile, 'w')
   const child = spawn(program, args, { cwd: '/', stdio: ['ignore', output, output], detached: true })
@@ -160,9 +165,18 @@ export async function startEngine(options: StartOptions): Promise<StartedEngine>
 export function dropStalePidFile(path: string, program: string): void {
   if (!existsSync(path) || process.platform !== 'linux') return
   const id = Number.parseInt(readFileSync(path, 'utf8'), 10)
-  const commandName = `/proc/${id}/comm`
-  if (existsSync(commandName) && readFileSync(commandName, 'utf8').trim() === program) return
-  rmSync(path, { force: true })
+  if (runningProgram(id) !== program) rmSync(path, { force: true })
+}
+
+/** The name of a running process' program; undefined when there is none, and for a zombie, which has ended already. */
+function runningProgram(id: number): string | undefined {
+  try {
+    // `pid (name) state ...`, proc_pid_stat(5)
+    const [, name, state] = /^\d+ \((.*)\) (.)/s.exec(readFileSync(`/proc/${id}/stat`, 'utf8')) ?? []
+    return state === 'Z' || state === 'X' ? undefined : name
+  } catch {
+    return undefined
+  }
 }
 
 interface WaitOptions {

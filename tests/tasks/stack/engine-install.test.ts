@@ -112,7 +112,7 @@ installing('starts the engine apart from this process and ends it by id', async 
     logFile: join(folder, 'log'),
     signal,
     socket,
-    pidFile: join(folder, 'none.pid'),
+    pidFiles: { dockerd: join(folder, 'none.pid'), containerd: join(folder, 'none.pid') },
   })
   assert.is(started.socket, socket)
   assert.type(started.pid, 'number')
@@ -130,7 +130,7 @@ installing('says what an engine wrote that ends at once', async ({ folder }) => 
       logFile: join(folder, 'log'),
       signal,
       socket: join(folder, 'engine.sock'),
-      pidFile: join(folder, 'none.pid'),
+      pidFiles: { dockerd: join(folder, 'none.pid'), containerd: join(folder, 'none.pid') },
     }),
   )
   assert.is(error.code, 'ENGINE_START_FAILED')
@@ -145,7 +145,7 @@ installing('says so when the program can not be started', async ({ folder }) => 
       logFile: join(folder, 'log'),
       signal,
       socket: join(folder, 'engine.sock'),
-      pidFile: join(folder, 'none.pid'),
+      pidFiles: { dockerd: join(folder, 'none.pid'), containerd: join(folder, 'none.pid') },
     }),
   )
   assert.match(error.message, /could not be started: .*ENOENT/)
