@@ -6,7 +6,7 @@
  * or half-written counts as absent. Only `publish` makes records, and only after a success.
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, utimesSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, unlinkSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Json } from '../engine/task.ts'
@@ -57,7 +57,10 @@ export interface Cache {
   last(task: string): CacheRecord | undefined
   /** A record with that fingerprint whose outputs can be restored in full. */
   find(hash: string): CacheRecord | undefined
-  /** Forgets the task's last success; to be called before it runs, so that a failure leaves nothing fresh. */
+  /**
+   * Forgets the task's last success; to be called before it runs, so that a failure leaves nothing fresh. Throws
+   * CACHE_UNWRITABLE when it can not be forgotten: going on could later take a failure for a success.
+   */
   begin(task: string): void
   /** Records a success. Throws OUTPUT_OUTSIDE or OUTPUT_MISSING; a store that can not be written is told through `warn`. */
   publish(options: PublishOptions): Promise<CacheRecord | undefined>
@@ -111,7 +114,20 @@ class DirectoryCache implements Cache {
   }
 
   begin(task: string): void {
-    rmSync(this.#taskFile(task), { force: true })
+    const file = this.#taskFile(task)
+    try {
+      unlinkSync(file)
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return
+      throw new DevstackError({
+        kind: 'state',
+        code: 'CACHE_UNWRITABLE',
+        message: `The record of the last success of "${task}" can not be removed: ${messageOf(error)}.`,
+        hint: `Make ${this.#root} writable, or remove it.`,
+        place: { file },
+        cause: error,
+      })
+    }
   }
 
   async publish(options: PublishOptions): Promise<CacheRecord | undefined> {
