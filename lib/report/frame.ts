@@ -34,22 +34,23 @@ export function nameWidth(names: Iterable<string>, columns: number): number {
 
 /** The live lines: what is at work, what waits for what, and how far the run is. Each is narrower than `columns`. */
 export function frame(options: FrameOptions): string[] {
-  const { open, view, rows, paint, spinner } = options
+  const { open, view, rows, now, paint, spinner } = options
   const busy: { row: Row; state: RowState; since: number }[] = []
   const waiting: Row[] = []
   for (const row of open) {
     const state = rowState(row)
     if (state === 'waiting') waiting.push(row)
-    else busy.push({ row, state, since: rowTimes(row).startedAt ?? Number.POSITIVE_INFINITY })
+    else busy.push({ row, state, since: rowTimes(row, now)?.startedAt ?? Number.POSITIVE_INFINITY })
   }
   busy.sort((a, b) => a.since - b.since)
-  // one line for the totals, one for the cursor
-  const budget = Math.max(0, Math.min(mostLines, rows - 2))
+  // one line for the totals, one for the cursor; and room for lines to wrap when the terminal is made narrower, since
+  // what is pushed out at the top can not be taken back
+  const budget = Math.max(0, Math.min(mostLines, rows - 2 - Math.floor(rows / 5)))
   const lines: string[] = []
   const shownBusy = busy.length <= budget ? busy.length : Math.max(0, budget - 1)
   for (const { row, state } of busy.slice(0, shownBusy)) {
-    const since = rowTimes(row).startedAt
-    const elapsed = since === undefined ? '' : formatElapsed(options.now - since)
+    const times = rowTimes(row, now)
+    const elapsed = times ? formatElapsed(times.worked) : ''
     const sign = state === 'running' ? paint.cyan(spinner) : state === 'failed' ? paint.red('✖') : paint.yellow('◦')
     lines.push(line(options, { sign, name: row.name, time: elapsed, detail: rowDetail(row, view) }))
   }
@@ -61,11 +62,10 @@ export function frame(options: FrameOptions): string[] {
     const detail = rowDetail(row, view) || 'waits'
     lines.push(line(options, { sign: paint.dim('·'), name: row.name, time: '', detail, dim: true }))
   }
-  if (left > 0 && shownWaiting < waiting.length) {
-    const more = waiting.length - shownWaiting
-    lines.push(rest(options, '·', shownWaiting === 0 ? `${more} waiting` : `and ${more} more waiting`))
-  }
-  lines.push(footer(options, busy.filter(({ state }) => state === 'running').length))
+  const hidden = waiting.length - Math.max(0, shownWaiting)
+  if (shownWaiting > 0 && hidden > 0) lines.push(rest(options, '·', `and ${hidden} more waiting`))
+  const running = busy.filter(({ state }) => state === 'running').length
+  lines.push(footer(options, { running, waiting: shownWaiting > 0 ? 0 : hidden }))
   return lines
 }
 
@@ -105,10 +105,13 @@ function rest(options: FrameOptions, sign: string, text: string): string {
   return options.paint.dim(truncate(`${sign} ${text}`, options.columns - 1))
 }
 
-function footer(options: FrameOptions, running: number): string {
+function footer(options: FrameOptions, counts: { readonly running: number; readonly waiting: number }): string {
   const { columns, paint, total, ended, now, view } = options
   const elapsed = formatElapsed(now - view.startedAt)
-  const text = `${ended} of ${total}${running > 0 ? `, ${running} running` : ''}, ${elapsed}`
+  const parts = [`${ended} of ${total}`]
+  if (counts.running > 0) parts.push(`${counts.running} running`)
+  if (counts.waiting > 0) parts.push(`${counts.waiting} waiting`)
+  const text = [...parts, elapsed].join(', ')
   const bar = Math.min(24, columns - textWidth(text) - 5)
   if (bar < 6) return paint.dim(truncate(text, columns - 1))
   const full = total === 0 ? bar : Math.round((bar * ended) / total)
@@ -119,8 +122,8 @@ function footer(options: FrameOptions, running: number): string {
 export function endedLine(row: Row, options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>): string {
   const { paint } = options
   const state = rowState(row)
-  const { startedAt, endedAt } = rowTimes(row)
-  const time = startedAt === undefined || endedAt === undefined ? '' : formatDuration(endedAt - startedAt)
+  const times = rowTimes(row, 0)
+  const time = times ? formatDuration(times.worked) : ''
   const parts = { name: row.name, time, detail: '' }
   switch (state) {
     case 'failed': {

@@ -6,7 +6,7 @@ import { createPaint, type Environment } from './format.ts'
 import { createLinesReporter } from './lines.ts'
 import { formatMarkdown } from './markdown.ts'
 import type { Sink } from './reporter.ts'
-import { apply, createView, type NodeView, outputLines } from './view.ts'
+import { apply, createView, type NodeView } from './view.ts'
 import { visibleText } from './width.ts'
 
 export interface GithubOptions {
@@ -28,10 +28,11 @@ export function createGithubReporter(options: GithubOptions): Sink {
   const lines = createLinesReporter({ write, paint: createPaint(false), verbose: options.verbose, quiet })
   const output = new Map<string, { lines: string[]; left: number }>()
 
-  const keep = (node: string, text: string) => {
-    const kept = output.get(node) ?? { lines: [], left: 0 }
-    output.set(node, kept)
-    for (const line of outputLines(text)) {
+  const keep = (node: NodeView) => {
+    if (node.printed.length === 0) return
+    const kept = output.get(node.id) ?? { lines: [], left: 0 }
+    output.set(node.id, kept)
+    for (const line of node.printed) {
       if (kept.lines.length >= keptLines) {
         kept.lines.shift()
         kept.left += 1
@@ -53,10 +54,8 @@ export function createGithubReporter(options: GithubOptions): Sink {
   return {
     report(event) {
       const node = apply(view, event)
-      if (event.type === 'node-output') {
-        keep(event.node, event.text)
-        return
-      }
+      if (node) keep(node)
+      if (event.type === 'node-output') return
       if (node && node.endedAt !== undefined) flush(node)
       lines.report(event)
       if (event.type === 'note' && event.level === 'warning') write(command('warning', {}, event.text))

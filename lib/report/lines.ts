@@ -3,7 +3,7 @@ import type { RunEvent } from '../engine/events.ts'
 import { count, createPaint, formatBytes, formatDuration, type Paint, pad } from './format.ts'
 import type { Sink } from './reporter.ts'
 import { formatEnd } from './summary.ts'
-import { apply, createView, describeWait, firstLine, type NodeView, outputLines } from './view.ts'
+import { apply, createView, describeWait, firstLine, type NodeView } from './view.ts'
 import { textWidth, visibleText } from './width.ts'
 
 export interface LinesOptions {
@@ -30,7 +30,7 @@ export function createLinesReporter(options: LinesOptions): Sink {
 
   const say = (node: string, mark: ':' | '|', text: string) => {
     const name = paint[colourOf(node)](pad(node, width))
-    write(`${name} ${paint.dim(mark)} ${text}\n`)
+    write(`${name} ${paint.dim(mark)}${text ? ` ${text}` : ''}\n`)
   }
 
   /** Whether this answer is news worth a line now. */
@@ -55,9 +55,9 @@ export function createLinesReporter(options: LinesOptions): Sink {
   }
 
   const fact = (event: RunEvent & { node: string }, node: NodeView) => {
+    for (const line of node.printed) say(event.node, '|', line)
     switch (event.type) {
       case 'node-output':
-        for (const line of outputLines(event.text)) say(event.node, '|', line)
         break
       case 'node-progress': {
         const { done, total, unit, label } = event.progress

@@ -28,8 +28,8 @@ export function rowOf(rows: Map<string, Row>, node: NodeView): Row {
 }
 
 /**
- * The state of a row: failed as soon as a part failed, running while one works, held while one has begun and now only
- * waits for a gate or a lock, waiting while none has begun, else what its last part ended as.
+ * The state of a row: failed as soon as a part failed, running while one works, held while it has begun and now only
+ * waits, waiting while none has begun, else what its last part ended as.
  */
 export function rowState(row: Row): RowState {
   let started = false
@@ -49,9 +49,8 @@ export function rowState(row: Row): RowState {
   }
   if (started) return 'running'
   if (held) return 'held'
-  // between two parts the row is under way, though this very moment nothing of it runs
-  if (waiting)
-    return last && last.is !== 'reused' && last.is !== 'skipped' && last.is !== 'cancelled' ? 'running' : 'waiting'
+  // between two parts the row is under way, though this very moment nothing of it works
+  if (waiting) return last && rank(last) >= rank({ is: 'done', durationMs: 0 }) ? 'held' : 'waiting'
   if (!last) return 'waiting'
   return last.is === 'undone' ? 'done' : (last.is as RowState)
 }
@@ -66,16 +65,23 @@ export function isEnded(row: Row): boolean {
   return row.nodes.every((node) => isFinal(node.state))
 }
 
-/** When its first part started, and the last ended; undefined as long as none did. */
-export function rowTimes(row: Row): { readonly startedAt: number | undefined; readonly endedAt: number | undefined } {
-  let startedAt: number | undefined
-  let endedAt: number | undefined
-  for (const node of row.nodes) {
-    if (node.startedAt !== undefined && (startedAt === undefined || node.startedAt < startedAt))
-      startedAt = node.startedAt
-    if (node.endedAt !== undefined && (endedAt === undefined || node.endedAt > endedAt)) endedAt = node.endedAt
+/**
+ * Milliseconds that any part of it was at work until `now`, and when the first began; undefined where none did. Time in
+ * which all its parts only waited for other rows does not count.
+ */
+export function rowTimes(row: Row, now: number): { readonly startedAt: number; readonly worked: number } | undefined {
+  const spans = row.nodes
+    .filter((node) => node.startedAt !== undefined)
+    .map((node) => [node.startedAt!, node.endedAt ?? Math.max(now, node.startedAt!)] as const)
+    .sort((a, b) => a[0] - b[0])
+  if (spans.length === 0) return undefined
+  let worked = 0
+  let until = 0
+  for (const [from, to] of spans) {
+    worked += Math.max(0, to - Math.max(from, until))
+    until = Math.max(until, to)
   }
-  return { startedAt, endedAt }
+  return { startedAt: spans[0]![0], worked }
 }
 
 /** What a row that is not over has to say: what it waits for, how far it is, or what it printed last. */
@@ -84,7 +90,8 @@ export function rowDetail(row: Row, view: RunView): string {
     row.nodes.findLast((node) => node.state.is !== 'waiting' && !isFinal(node.state)) ??
     row.nodes.find((node) => !isFinal(node.state))
   if (!active) return ''
-  const part = partLabel(row, active)
+  // before anything of it began, which part waits is no news
+  const part = rowState(row) === 'waiting' ? '' : partLabel(row, active)
   const text = nodeDetail(active, view, row)
   return part && text ? `${part}: ${text}` : part || text
 }

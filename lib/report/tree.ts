@@ -156,8 +156,7 @@ export function createTreeReporter(options: TreeOptions): Sink {
       cancelled.set(key, group)
       return
     }
-    const { startedAt, endedAt } = rowTimes(row)
-    const took = startedAt === undefined || endedAt === undefined ? 0 : endedAt - startedAt
+    const took = rowTimes(row, 0)?.worked ?? 0
     if (rows.size > listedRows && state !== 'failed' && state !== 'ready' && took < worthListing) unlisted += 1
     else {
       const { columns } = screen.size()

@@ -4,6 +4,7 @@
  */
 import type { ErrorFact, Hold, RunEvent, Step, Summary } from '../engine/events.ts'
 import type { Progress } from '../engine/task.ts'
+import { createLineBuffer, type LineBuffer } from './output.ts'
 import { visibleText } from './width.ts'
 
 export type NodeState =
@@ -16,9 +17,8 @@ export type NodeState =
   | { readonly is: 'failed'; readonly durationMs: number; readonly error: ErrorFact }
   | { readonly is: 'cancelled'; readonly cause: string; readonly because?: string }
 
-/** Longest line kept for a person, in UTF-16 units; what is beyond is left out. */
-export const longestLine = 4096
 const tailLength = 20
+const nothing: readonly string[] = []
 
 export interface NodeView {
   readonly id: string
@@ -31,7 +31,11 @@ export interface NodeView {
   /** Gates not yet held, with their last answer. */
   readonly gates: Map<string, string>
   progress: Progress | undefined
+  /** Its last line of output, also an unfinished one. */
   lastLine: string
+  /** The lines that the latest event completed. */
+  printed: readonly string[]
+  readonly buffers: Map<string, LineBuffer>
   /** The last lines it printed, at most 20. */
   readonly tail: string[]
   attempts: number
@@ -65,6 +69,7 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
     return undefined
   }
   const node = view.nodes.get(event.node) ?? addNode(view, event.node)
+  node.printed = nothing
   switch (event.type) {
     case 'node-waiting':
       node.state = { is: 'waiting', hold: event.hold }
@@ -76,12 +81,13 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
       node.lock = undefined
       break
     case 'node-output':
-      takeOutput(node, event.text)
+      takeOutput(node, event.stream, event.text)
       break
     case 'node-progress':
       node.progress = event.progress
       break
     case 'node-retry':
+      flushOutput(node)
       node.state = { is: 'retrying', attempt: event.attempt, error: event.error }
       node.gates.clear()
       break
@@ -165,6 +171,8 @@ function addNode(view: RunView, id: string, step?: Step): NodeView {
     gates: new Map(),
     progress: undefined,
     lastLine: '',
+    printed: nothing,
+    buffers: new Map(),
     tail: [],
     attempts: 0,
     aftermath: [],
@@ -174,43 +182,39 @@ function addNode(view: RunView, id: string, step?: Step): NodeView {
 }
 
 function end(node: NodeView, at: number, state: NodeState): void {
+  flushOutput(node)
   node.state = state
   node.endedAt = at
   node.gates.clear()
   node.lock = undefined
 }
 
-function takeOutput(node: NodeView, text: string): void {
-  for (const line of outputLines(text)) {
+function takeOutput(node: NodeView, stream: string, text: string): void {
+  let buffer = node.buffers.get(stream)
+  if (!buffer) {
+    buffer = createLineBuffer()
+    node.buffers.set(stream, buffer)
+  }
+  keepLines(node, buffer.push(text))
+  const open = buffer.open()
+  if (open.trim() !== '') node.lastLine = open
+}
+
+/** Ends unfinished lines. */
+function flushOutput(node: NodeView): void {
+  for (const buffer of node.buffers.values()) keepLines(node, buffer.end())
+  node.buffers.clear()
+}
+
+function keepLines(node: NodeView, lines: readonly string[]): void {
+  if (lines.length === 0) return
+  node.printed = node.printed.length === 0 ? lines : [...node.printed, ...lines]
+  for (const line of lines.slice(-tailLength)) {
     if (line.trim() === '') continue
     node.lastLine = line
     node.tail.push(line)
     if (node.tail.length > tailLength) node.tail.shift()
   }
-}
-
-/**
- * The lines of an output event as a person reads them: without escape sequences and control characters, each at most
- * `longestLine` long with a note of what is missing. A missing final line feed ends the line as well.
- */
-export function* outputLines(text: string): Generator<string> {
-  let from = 0
-  while (from < text.length) {
-    let to = text.indexOf('\n', from)
-    if (to < 0) to = text.length
-    const length = to - from
-    if (length <= longestLine) yield visibleText(lastOverprint(text.slice(from, to)))
-    else
-      yield `${visibleText(text.slice(from, from + longestLine))}… (${length - longestLine} more characters not shown)`
-    from = to + 1
-  }
-}
-
-/** Of a line that was printed over itself with carriage returns (a progress bar), what was to be seen last. */
-function lastOverprint(line: string): string {
-  if (!line.includes('\r')) return line
-  const parts = line.split('\r').filter((part) => part !== '')
-  return parts.at(-1) ?? ''
 }
 
 /** Counts by final state, from the view itself; for a run that never said `run-finished`. */

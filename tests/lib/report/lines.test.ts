@@ -1,8 +1,10 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunEvent } from '../../../lib/engine/events.ts'
 import { createPaint } from '../../../lib/report/format.ts'
 import { createLinesReporter, type LinesOptions } from '../../../lib/report/lines.ts'
+import { createLineBuffer } from '../../../lib/report/output.ts'
 import { cancelledRun, failedRun, manyNodes, Script, step, successfulRun } from '../../support/events.ts'
 
 const lines = suite('lines')
@@ -134,12 +136,53 @@ lines('no escape sequence, no carriage return, no control character leaves into 
   assert.match(text, /x {3} \| 100 %\nx {3} \| ok/)
 })
 
-lines('10 MB on one line become one bounded line that says so', () => {
-  const script = new Script().start(['x'], [step('x')])
-  script.node('x', { type: 'node-output', stream: 'stdout', text: 'y'.repeat(10_000_000) })
-  const text = render(script.events)
+lines('10 MB on one line become one bounded line that says so, in one chunk or in many', () => {
+  const whole = new Script().start(['x'], [step('x')])
+  whole.node('x', { type: 'node-output', stream: 'stdout', text: 'y'.repeat(10_000_000) })
+  whole.node('x', { type: 'node-done', value: null, durationMs: 1 })
+  const text = render(whole.events)
   assert.ok(text.length < 5000)
-  assert.match(text, /y… \(9995904 more characters not shown\)\n$/)
+  assert.match(text, /y… \(9995904 more characters not shown\)\nx {4}: done/)
+  const chunked = new Script().start(['x'], [step('x')])
+  for (let at = 0; at < 100; at += 1)
+    chunked.node('x', { type: 'node-output', stream: 'stdout', text: 'y'.repeat(100_000) })
+  chunked.node('x', { type: 'node-done', value: null, durationMs: 1 })
+  assert.is(render(chunked.events), text)
+})
+
+lines('chunks become the lines they were written as, each stream on its own', () => {
+  const script = new Script().start(['x'], [step('x')])
+  const say = (stream: 'stdout' | 'stderr' | 'log', text: string) =>
+    script.node('x', { type: 'node-output', stream, text })
+  say('stdout', 'out')
+  say('stderr', 'error\r')
+  say('stdout', 'put\n\nlast')
+  say('log', 'said\n')
+  say('stderr', '\n10 %\r')
+  say('stderr', '100 %\r')
+  script.node('x', { type: 'node-done', value: null, durationMs: 1 })
+  assert.is(
+    render(script.events),
+    `run ${script.id}: x (1 task)\n${['| output', '|', '| said', '| error', '| last', '| 100 %', ': done in 1 ms'].map((line) => `x    ${line}\n`).join('')}`,
+  )
+})
+
+lines('any cut into chunks gives the same lines', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'b', '\n', '\r', 'ä', '\u001b[1m') })
+  fc.assert(
+    fc.property(text, fc.array(fc.nat({ max: 4 })), (output, cuts) => {
+      const whole = createLineBuffer()
+      const cut = createLineBuffer()
+      const lines: string[] = []
+      let at = 0
+      for (const size of cuts) {
+        lines.push(...cut.push(output.slice(at, at + size)))
+        at += size
+      }
+      lines.push(...cut.push(output.slice(at)), ...cut.end())
+      assert.equal(lines, [...whole.push(output), ...whole.end()])
+    }),
+  )
 })
 
 lines('answers of a gate come at most once a second, and only new ones', () => {
