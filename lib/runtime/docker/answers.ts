@@ -105,7 +105,17 @@ export const containerInspect = z.object({
     Health: healthShape().nullish(),
     Healthcheck: healthShape().nullish(),
   }),
-  Config: z.object({ Image: text, Labels: record, Tty: z.boolean().nullish() }),
+  Config: z.object({ Image: text, Labels: record, Tty: z.boolean().nullish(), Healthcheck: healthcheck() }),
+  HostConfig: z
+    .object({
+      RestartPolicy: z
+        .object({
+          Name: z.enum(['no', 'always', 'unless-stopped', 'on-failure']).nullish().catch(undefined),
+          MaximumRetryCount: z.number().nullish(),
+        })
+        .nullish(),
+    })
+    .nullish(),
   NetworkSettings: z
     .object({
       Networks: endpoints,
@@ -116,6 +126,14 @@ export const containerInspect = z.object({
     })
     .nullish(),
 })
+
+/** Durations are nanoseconds; `CMD`, `CMD-SHELL`, `NONE` or nothing at all. */
+function healthcheck() {
+  return z
+    .object({ Test: z.array(z.string()).nullish(), Timeout: z.number().nullish() })
+    .nullish()
+    .catch(undefined)
+}
 
 function healthShape() {
   return z.object({

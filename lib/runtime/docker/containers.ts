@@ -227,6 +227,8 @@ function details(found: z.output<typeof answers.containerInspect>): ContainerDet
   const { State: state } = found
   const current = answers.containerState(state.Status)
   const health = state.Health ?? state.Healthcheck
+  const { Test: test, Timeout: timeout } = found.Config.Healthcheck ?? {}
+  const policy = found.HostConfig?.RestartPolicy
   return {
     id: found.Id,
     name: found.Name.replace(/^\//, ''),
@@ -246,6 +248,13 @@ function details(found: z.output<typeof answers.containerInspect>): ContainerDet
     finishedAt: answers.instant(state.FinishedAt),
     ...(health && { health: { status: healthStatus(health.Status), lastOutput: health.Log.at(-1)?.Output ?? '' } }),
     error: state.Error,
+    ...(test?.length && { healthcheck: { test, ...(timeout && { timeoutMs: Math.round(timeout / 1e6) }) } }),
+    ...(policy?.Name && {
+      restartPolicy: {
+        name: policy.Name,
+        ...(policy.MaximumRetryCount && { maximumRetries: policy.MaximumRetryCount }),
+      },
+    }),
   }
 }
 
