@@ -19,8 +19,6 @@ export function named<V>(question: (value: V) => string, probe: Probe<V>): Named
 /** Node's timers take no more; a longer deadline is as good as this one. */
 const longestTimer = 2 ** 31 - 1
 
-const optionsOf = new WeakMap<object, unknown>()
-
 /**
  * A gate on a value. Defaults: deadline 60 s, a question every 50 ms, one attempt at most 5 s; after 100 equal answers in
  * a row the pauses grow by 1.2 up to 1 s, and a new answer makes them short again.
@@ -30,22 +28,20 @@ const optionsOf = new WeakMap<object, unknown>()
 export function gate<V>(options: GateOptions<V>): ContainerGate<V> {
   const within = milliseconds(options.within ?? 60_000)
   milliseconds(options.every ?? 50)
-  const made: ContainerGate<V> = {
+  return {
     description: options.description,
     hold: (value, context) => new Wait(options, within, value, context).run(),
+    bounded: (withinMs) => gate({ ...options, within: withinMs }),
   }
-  optionsOf.set(made, options)
-  return made
 }
 
 /**
- * The same gate with another deadline, for an edge's `within`. A gate that was not made by `gate()` gets the deadline put
+ * The same gate with another deadline, for an edge's `within`. A gate that can not be `bounded` gets the deadline put
  * around it and fails with GATE_TIMEOUT and no autopsy.
  */
 export function withDeadline<V, A>(original: Gate<V, A>, within: Duration): Gate<V, A> {
-  const options = optionsOf.get(original) as GateOptions<V> | undefined
-  if (options) return gate({ ...options, within }) as unknown as Gate<V, A>
   const limit = milliseconds(within)
+  if (original.bounded) return original.bounded(limit)
   return {
     description: original.description,
     async hold(value, context) {
