@@ -39,6 +39,30 @@ export {
   type ValueOf,
 } from './engine/task.ts'
 export { DevstackError, type ErrorKind, messageOf, nearest, type Place, suggest } from './errors.ts'
+export { completedGate, healthyGate, runningGate } from './gate/container.ts'
+export { type Endpoint, endpoint, formatEndpoint, type Reach, reachOf } from './gate/endpoint.ts'
+export { exec } from './gate/exec.ts'
+export type { Answer, ContainerGate, GateOptions, Probe, ProbeContext } from './gate/gate.ts'
+export { http } from './gate/http.ts'
+export { log } from './gate/log.ts'
+export { gate } from './gate/poll.ts'
+export { tcp } from './gate/tcp.ts'
+export { formatBytes, formatDuration, formatRate, paint, table } from './report/format.ts'
 export { describeHolder, holderOf, type PortHolder } from './runtime/ports.ts'
 export type * from './runtime/runtime.ts'
-export { labels } from './runtime/runtime.ts'
+export {
+  type ContainerDetails,
+  type ContainerSpec,
+  type ContainerState,
+  type ContainerSummary,
+  type EngineInfo,
+  type ExecResult,
+  type Image,
+  type LogLine,
+  labels,
+  labels,
+  type PortBinding,
+  type Runtime,
+  type RuntimeReader,
+  type ServiceHandle,
+} from './runtime/runtime.ts'

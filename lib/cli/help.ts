@@ -70,7 +70,9 @@ export async function formatTaskHelp(given: {
 
 async function factsOf(task: Task, names: Pick<Names, 'nameOf'>): Promise<readonly (readonly [string, string])[]> {
   const { definition } = task
-  const needs = Object.entries((definition.needs ?? {}) as Record<string, Need>)
+  // which tasks a function asks for depends on the params; devstack plan tells
+  const declared = typeof definition.needs === 'function' ? {} : (definition.needs ?? {})
+  const needs = Object.entries(declared as Record<string, Need>)
   const gates =
     definition.gate === undefined ? [] : Array.isArray(definition.gate) ? definition.gate : [definition.gate]
   const effects = {
@@ -107,12 +109,7 @@ function aboutDuration(duration: number | string): string {
 async function aboutNeed(key: string, need: Need | undefined, names: Pick<Names, 'nameOf'>): Promise<string> {
   // A need may be undefined in a config that is still to be mended; help must not fail on it.
   const target = need?.kind === 'edge' ? need.need : need
-  let task: Task | undefined
-  try {
-    task = target?.kind === 'reference' ? await target.resolve?.() : target
-  } catch {
-    return key
-  }
+  const task = target?.kind === 'task' ? target : undefined
   const name = (task && names.nameOf(task)) ?? (target?.kind === 'reference' ? target.name : key)
   if (need?.kind !== 'edge') return name
   const policy = [

@@ -3,7 +3,6 @@ import type { LoadedConfig } from '../config/load.ts'
 import { buildGraph, type Graph } from '../engine/graph.ts'
 import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import { withParams } from '../session/params.ts'
 import type { Invocation, Options } from './args.ts'
 import type { Io } from './io.ts'
 import { openConfig } from './open.ts'
@@ -36,12 +35,7 @@ export async function prepareTargets(given: {
   readonly io: Io
 }): Promise<Prepared> {
   const { loaded, options, targets, io } = given
-  const graph = await withParams(
-    buildGraph(
-      targets.map(({ task, params }) => ({ task, params })),
-      loaded.registry,
-    ),
-  )
+  const graph = await buildGraph(targets, loaded.registry)
   const { lazyRuntime } = await import('./engine.ts')
   const runtime = lazyRuntime(io.environment)
   const { signal, clear } = deadlineOf(io.signal, options.timeout)

@@ -67,7 +67,8 @@ export function definePack(pack: Omit<Pack, 'kind'>): Pack {
 }
 
 /** A finished command carries no value; anything else is the value. */
-export type Returned<V> = Awaited<V> extends ProcessOutput ? undefined : Awaited<V>
+// biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing is typed so
+export type Returned<V> = Awaited<V> extends ProcessOutput | void ? undefined : Awaited<V>
 
 /**
  * Defines a task. `needs` gives `run` the values of other tasks under the same names and types; `params` (a zod object)

@@ -4,6 +4,7 @@
  */
 import { DevstackError, suggest } from '../errors.ts'
 import type { AnyDefinition, Edge, Need, Task, TaskReference } from './task.ts'
+import { describeIssue } from './value.ts'
 
 export interface NodeNeed {
   /** The name under which the value flows. */
@@ -44,41 +45,41 @@ export interface Names {
 
 export interface Target {
   readonly task: Task
+  /** Checked and defaulted already. */
   readonly params?: Readonly<Record<string, unknown>>
 }
 
 interface Frame {
   readonly node: GraphNode
-  readonly pending: { key: string; need: Need }[]
+  pending: { key: string; need: Need }[] | undefined
   readonly found: NodeNeed[]
 }
 
 /**
  * Builds the graph of everything the targets need. Throws a DevstackError of kind `graph` for a cycle (GRAPH_CYCLE, whole
- * path), an undefined need (GRAPH_UNDEFINED_NEED) and an unknown name (GRAPH_UNKNOWN_TASK). Depth is bounded by memory alone.
+ * path), an undefined need (GRAPH_UNDEFINED_NEED), an unknown name (GRAPH_UNKNOWN_TASK), and CONFIG_BAD_PARAMS for params that
+ * a needed task does not take. Depth is bounded by memory alone.
  */
-export function buildGraph(targets: readonly Target[], names: Names): Graph {
+export async function buildGraph(targets: readonly Target[], names: Names): Promise<Graph> {
   const nodes = new Map<string, GraphNode>()
   const order: string[] = []
   const open = new Map<string, Frame>()
   const stack: Frame[] = []
   const anonymous = new Map<Task, string>()
 
-  const idOf = (
-    task: Task,
-    params: Readonly<Record<string, unknown>>,
-    fallback: string,
-  ): { id: string; name: string } => {
-    const name = names.nameOf(task) ?? anonymous.get(task) ?? fallback
+  const enter = async (target: Target, fallback: string, checked: boolean): Promise<string> => {
+    const { task, params = {} } = target
+    const { definition } = task
+    const name = names.nameOf(task) ?? anonymous.get(task) ?? definition.label ?? fallback
     if (names.nameOf(task) === undefined) anonymous.set(task, name)
-    return { id: nodeId(name, params), name }
-  }
-  const enter = (task: Task, params: Readonly<Record<string, unknown>>, fallback: string): string => {
-    const { id, name } = idOf(task, params, fallback)
+    const valid = checked || !definition.params ? params : await validParams(name, definition, params)
+    const id = nodeId(name, valid, definition.params ? await defaultsOf(definition) : {})
+    const known = nodes.get(id) ?? open.get(id)?.node
+    if (known && known.task !== task) throw sameName(id)
     if (nodes.has(id)) return id
     if (open.has(id)) throw cycle(stack, id)
-    const node: GraphNode = { id, name, task, definition: task.definition, params, needs: [] }
-    const frame: Frame = { node, pending: needsOf(node), found: [] }
+    const node: GraphNode = { id, name, task, definition, params: valid, needs: [] }
+    const frame: Frame = { node, pending: undefined, found: [] }
     open.set(id, frame)
     stack.push(frame)
     return id
@@ -106,19 +107,31 @@ export function buildGraph(targets: readonly Target[], names: Names): Graph {
 
   const roots: string[] = []
   for (const target of targets) {
-    roots.push(enter(target.task, target.params ?? {}, 'task'))
+    roots.push(await enter({ ...target, task: names.current(target.task) }, 'task', true))
     while (stack.length > 0) {
       const frame = stack.at(-1)!
-      const next = frame.pending[0]
+      if (!frame.pending) {
+        const declared = frame.node.definition.needs
+        const needs = typeof declared === 'function' ? await declared(frame.node.params) : declared
+        frame.pending = needsOf(frame.node, needs ?? {}).reverse()
+      }
+      const next = frame.pending.at(-1)
       if (next === undefined) {
         stack.pop()
         close(frame)
         continue
       }
-      const { task, params } = resolveNeed(next.need, names, frame.node.id)
-      const id = enter(task, params, `${frame.node.name}.${next.key}`)
+      // most needs are plain tasks: nothing to wait for
+      const found = resolveNeed(next.need, names, frame.node.id)
+      const target = found instanceof Promise ? await found : found
+      const plain = nodes.get(names.nameOf(target.task) ?? '')
+      const id =
+        plain?.task === target.task && !target.task.definition.params
+          ? // without params of its own it can only be this one
+            plain.id
+          : await enter(target, `${frame.node.name}.${next.key}`, false)
       if (nodes.has(id)) {
-        frame.pending.shift()
+        frame.pending.pop()
         connect(frame, next.key, next.need, id)
       }
     }
@@ -139,14 +152,26 @@ function reverse(nodes: ReadonlyMap<string, GraphNode>): ReadonlyMap<string, rea
   return dependents
 }
 
-function nodeId(name: string, params: Readonly<Record<string, unknown>>): string {
-  const given = Object.entries(params).filter(([, value]) => value !== undefined)
+/** The name, with the params that are not at their defaults: the same task with the same params is one node. */
+function nodeId(
+  name: string,
+  params: Readonly<Record<string, unknown>>,
+  defaults: Readonly<Record<string, unknown>>,
+): string {
+  const given = Object.entries(params).filter(
+    ([key, value]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(defaults[key]),
+  )
   if (given.length === 0) return name
   return `${name}(${given.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(', ')})`
 }
 
-function needsOf(node: GraphNode): { key: string; need: Need }[] {
-  const needs: Record<string, Need | undefined> = node.definition.needs ?? {}
+/** What the schema makes of nothing; empty when something is required. */
+async function defaultsOf(definition: AnyDefinition): Promise<Readonly<Record<string, unknown>>> {
+  const result = await definition.params!['~standard'].validate({})
+  return result.issues ? {} : (result.value as Readonly<Record<string, unknown>>)
+}
+
+function needsOf(node: GraphNode, needs: Readonly<Record<string, Need | undefined>>): { key: string; need: Need }[] {
   return Object.keys(needs).map((key) => {
     const need = needs[key]
     if (need === undefined || need === null || !['task', 'edge', 'reference'].includes(need.kind)) {
@@ -161,17 +186,16 @@ function needsOf(node: GraphNode): { key: string; need: Need }[] {
   })
 }
 
-function resolveNeed(
-  need: Need,
-  names: Names,
-  from: string,
-): { task: Task; params: Readonly<Record<string, unknown>> } {
+function resolveNeed(need: Need, names: Names, from: string): Target | Promise<Target> {
   const target = need.kind === 'edge' ? need.need : need
-  const params = need.kind === 'edge' ? (need.params ?? {}) : {}
-  return { task: names.current(target.kind === 'reference' ? resolveReference(target, names, from) : target), params }
+  const params = need.kind === 'edge' ? need.params : undefined
+  const make = (task: Task): Target => ({ task: names.current(task), ...(params ? { params } : {}) })
+  if (target.kind === 'task') return make(target)
+  const found = resolveReference(target, names, from)
+  return found instanceof Promise ? found.then(make) : make(found)
 }
 
-function resolveReference(reference: TaskReference, names: Names, from: string): Task {
+function resolveReference(reference: TaskReference, names: Names, from: string): Task | Promise<Task> {
   const task = reference.resolve ? reference.resolve() : names.taskNamed(reference.name)
   if (task) return task
   throw new DevstackError({
@@ -179,6 +203,30 @@ function resolveReference(reference: TaskReference, names: Names, from: string):
     code: 'GRAPH_UNKNOWN_TASK',
     message: `Task "${from}" needs "${reference.name}", which is not defined.${suggest(reference.name, names.all())}`,
     hint: 'devstack list --all shows every task.',
+  })
+}
+
+async function validParams(
+  name: string,
+  definition: AnyDefinition,
+  params: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, unknown>>> {
+  const result = await definition.params!['~standard'].validate(params)
+  if (!result.issues) return result.value as Readonly<Record<string, unknown>>
+  throw new DevstackError({
+    kind: 'config',
+    code: 'CONFIG_BAD_PARAMS',
+    message: `The params given to the needed task "${name}" do not fit: ${result.issues.map(describeIssue).join('; ')}.`,
+    hint: 'Give them with after(task, { params: { ... } }), or give the param a default.',
+  })
+}
+
+function sameName(id: string): DevstackError {
+  return new DevstackError({
+    kind: 'graph',
+    code: 'GRAPH_SAME_NAME',
+    message: `Two different tasks would be called "${id}".`,
+    hint: 'Name them in the config, or give them different labels.',
   })
 }
 

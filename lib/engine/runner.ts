@@ -338,12 +338,16 @@ class Runner {
     const value = this.#values.get(guarded)
     const signal = this.#abortWaiting.signal
     const holdAll = async (within: AbortSignal): Promise<void> => {
-      for (const gate of edge.until) await this.#holdGate(node, gate as Gate<unknown>, value, within, guarded)
+      for (const until of edge.until as readonly Gate<unknown>[]) {
+        const gate = edge.within === undefined ? until : (until.bounded?.(edge.within) ?? until)
+        await this.#holdGate(node, gate, value, within, guarded)
+      }
     }
     const bounded = (): Promise<void> =>
       edge.within === undefined
         ? holdAll(signal)
-        : deadline(edge.within, signal, `"${node.id}" did not hold within ${edge.within} ms.`, holdAll)
+        : // the gate's own deadline comes first, as it can tell more
+          deadline(edge.within + 1000, signal, `"${node.id}" did not hold within ${edge.within} ms.`, holdAll)
     try {
       if (edge.retry) {
         await attempts(edge.retry, signal, bounded, (attempt, delayMs, thrown) => {

@@ -62,6 +62,8 @@ export interface GateContext {
 export interface Gate<V = never, A = unknown> {
   /** What must hold, as a noun phrase: `PostgreSQL leader elected`. */
   readonly description: string
+  /** The same gate with another deadline, in milliseconds; for an edge's `within`. */
+  bounded?(withinMs: number): Gate<V, A>
   hold(value: V, context: GateContext & A): Promise<{ readonly asked: number } | undefined>
 }
 
@@ -98,7 +100,8 @@ export interface BaseContext<N extends Needs, P> {
 export interface TaskDefinition<A, N extends Needs, P, V> {
   /** One sentence, shown by `list` and `help`. */
   readonly description?: string
-  readonly needs?: N
+  /** Other tasks whose values are wanted, by name; a function where params decide which (all of them stand in the plan). */
+  readonly needs?: N | ((params: P) => N | Promise<N>)
   readonly params?: Schema<P>
   /** The value is validated when produced and when read back, and is JSON-safe by construction. */
   readonly returns?: Schema<V>
@@ -132,13 +135,17 @@ export interface TaskDefinition<A, N extends Needs, P, V> {
   readonly source?: string
   /** A long-lived thing: it is ready, not finished, and `down` ends it. */
   readonly service?: boolean
+  /** Name of a task that stands in no config: made on the way, by a `needs` function or a reference. */
+  readonly label?: string
+  /** Locks held from before the first task of the run to its end, across processes. */
+  readonly runLocks?: readonly string[]
   /** Shown in place of the own name and folded into that row (`etcd1`). */
   readonly partOf?: string
   /** Starts on a terminal of its own: output goes straight through, nothing is drawn meanwhile. */
   readonly interactive?: boolean
   run?(context: BaseContext<N, P> & A): V | Promise<V>
   /** Looks, without changing anything, whether the work is still in place. */
-  observe?(context: BaseContext<N, P> & A): Observation<V> | Promise<Observation<V>>
+  observe?(context: BaseContext<N, P> & A): Observation<NoInfer<V>> | Promise<Observation<NoInfer<V>>>
   /** Always runs after `run`, also after a failure or a cancellation. */
   cleanup?(context: BaseContext<N, P> & A): void | Promise<void>
   undo?(context: BaseContext<N, P> & A & { readonly value: V }): void | Promise<void>
@@ -173,7 +180,7 @@ export interface TaskReference<V = unknown> {
   /** For messages, and looked up among the config's names when there is no `resolve`. */
   readonly name: string
   /** Gives the task, or throws a DevstackError that names what is missing. */
-  readonly resolve?: () => Task<V>
+  readonly resolve?: () => Task<V> | Promise<Task<V>>
   readonly [valueType]?: V
 }
 

@@ -12,7 +12,7 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
     operands[0] === undefined
       ? registry.entries().filter(({ task }) => !task.definition.private)
       : [registry.require(operands[0])]
-  const graph = buildGraph(targets, registry)
+  const graph = await buildGraph(targets, registry)
   const steps = graph.order.map((id) => stepOf(graph.nodes.get(id)!))
   const format = options.format === undefined || options.format === 'yaml' ? 'mermaid' : options.format
   io.stdout.write(`${formatGraph(steps, format).trimEnd()}\n`)

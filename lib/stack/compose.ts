@@ -1,0 +1,188 @@
+/** `compose('compose.yaml')`: the services of compose files as tasks with gates on their edges. */
+import { createHash } from 'node:crypto'
+import { basename, resolve } from 'node:path'
+import {
+  buildOptions,
+  type ComposeModel,
+  type ComposeService,
+  containerSpec,
+  imageOf,
+  loadCompose,
+  networkSpecs,
+  volumeSpecs,
+} from '../compose/index.ts'
+import { task } from '../config/define.ts'
+import type { Need, Task, TaskReference } from '../engine/task.ts'
+import { DevstackError, suggest } from '../errors.ts'
+import type { ContainerGate } from '../gate/gate.ts'
+import { labels, type ServiceHandle } from '../runtime/runtime.ts'
+import { type BuiltImage, imageTask, pulledImage } from './image.ts'
+import { type ServiceTasks, serviceTasks } from './service.ts'
+
+export interface StackOptions {
+  readonly files: readonly string[]
+  readonly profiles?: readonly string[]
+  /** Gates of services in place of their own healthchecks. */
+  readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
+  /** Images that are made by tasks: for `FROM` lines and `image:` entries. */
+  readonly images?: Readonly<Record<string, Need<BuiltImage>>>
+  /** Variables for interpolation, over the project's. */
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** What the folder of the project tells. */
+export interface StackPlace {
+  readonly directory: string
+  readonly project: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** A stack read from its files. */
+export interface LoadedStack {
+  readonly model: ComposeModel
+  readonly services: ReadonlyMap<string, ServiceTasks>
+  /** The ready task of every service, by name; of those named, and what they depend on, when some are. */
+  ready(names?: readonly string[]): Record<string, Task<ServiceHandle>>
+  /** The image tasks, by tag. */
+  readonly images: ReadonlyMap<string, Task<BuiltImage>>
+}
+
+/** Reads the files and makes the tasks; nothing runs. Throws COMPOSE_* for what is wrong in the files. */
+export async function loadStack(options: StackOptions, place: StackPlace): Promise<LoadedStack> {
+  const { directory, project } = place
+  const model = await loadCompose({
+    files: options.files.map((file) => resolve(directory, file)),
+    directory,
+    environment: { DEVSTACK_PROJECT: project, ...place.environment, ...options.environment },
+    profiles: options.profiles ?? [],
+    projectName: project,
+  })
+  const ground = groundTask(model, project)
+  const images = new Map<string, Task<BuiltImage>>()
+  const maker = (reference: string): Need<BuiltImage> | undefined =>
+    options.images?.[reference] ?? images.get(reference)
+  for (const service of Object.values(model.services)) {
+    const build = buildOptions(model, service, project)
+    const tag = imageOf(service, project)
+    if (images.has(tag)) continue
+    images.set(
+      tag,
+      build
+        ? imageTask({ ...build, tags: [tag, ...build.tags.filter((one) => one !== tag)] }, maker)
+        : imageFor(service, tag, options),
+    )
+  }
+  const services = new Map<string, ServiceTasks>()
+  const making = (name: string): ServiceTasks => {
+    const made = services.get(name)
+    if (made) return made
+    const service = model.services[name]!
+    const gates = options.gates?.[name]
+    const tasks = serviceTasks({
+      model,
+      service,
+      project,
+      ground,
+      image: images.get(imageOf(service, project))!,
+      others: making,
+      specOf: (image, stateDirectory) =>
+        containerSpec(model, service, { project, image, configDirectory: resolve(stateDirectory, 'files') }),
+      ...(gates === undefined ? {} : { gates: Array.isArray(gates) ? gates : [gates as ContainerGate<ServiceHandle>] }),
+    })
+    services.set(name, tasks)
+    return tasks
+  }
+  for (const name of Object.keys(model.services)) making(name)
+  return {
+    model,
+    services,
+    images,
+    ready(names) {
+      const wanted = names && names.length > 0 ? names : Object.keys(model.services)
+      return Object.fromEntries(wanted.map((name) => [name, require(model, services, name).ready]))
+    },
+  }
+}
+
+function imageFor(service: ComposeService, reference: string, options: StackOptions): Task<BuiltImage> {
+  return pulledImage(reference, {
+    ...(service.platform === undefined ? {} : { platform: service.platform }),
+    ...(service.pull_policy === undefined ? {} : { policy: service.pull_policy }),
+    maker: (wanted) => options.images?.[wanted],
+  })
+}
+
+function require(model: ComposeModel, services: ReadonlyMap<string, ServiceTasks>, name: string): ServiceTasks {
+  const found = services.get(name)
+  if (found) return found
+  throw new DevstackError({
+    kind: 'usage',
+    code: 'STACK_UNKNOWN_SERVICE',
+    message: `There is no service "${name}" in ${model.files.map((file) => basename(file)).join(', ')}.${suggest(name, services.keys())}`,
+    hint: `The services are ${[...services.keys()].join(', ')}.`,
+  })
+}
+
+/** Networks and named volumes; reused while they are there. */
+function groundTask(model: ComposeModel, project: string): Task<undefined> {
+  const networks = networkSpecs(model, project)
+  const volumes = volumeSpecs(model, project)
+  const label = (): Record<string, string> => ({ [labels.project]: project })
+  return task({
+    description: 'Make networks and volumes',
+    label: 'networks and volumes',
+    private: true,
+    effect: 'create',
+    observe: async ({ runtime, signal }) => {
+      const filter = { [labels.project]: project }
+      const [foundNetworks, foundVolumes] = await Promise.all([
+        runtime.networks(filter, { signal }),
+        runtime.volumes(filter, { signal }),
+      ])
+      const missing = [
+        ...networks.filter(({ name, external }) => !external && !foundNetworks.some((found) => found.name === name)),
+        ...volumes.filter(({ name, external }) => !external && !foundVolumes.some((found) => found.name === name)),
+      ].map(({ name }) => name)
+      const external = [...networks, ...volumes].some(({ external: outside }) => outside)
+      if (missing.length === 0 && !external) return { state: 'fresh', cause: 'all are there', value: undefined }
+      return {
+        state: 'stale',
+        cause: missing.length > 0 ? `${missing.join(', ')} missing` : 'external ones are looked for',
+      }
+    },
+    run: async ({ runtime, signal }) => {
+      await Promise.all([
+        ...networks.map(async (network) => {
+          if (!network.external)
+            return runtime.ensureNetwork({ ...network, labels: { ...network.labels, ...label() } }, { signal })
+          const found = (await runtime.networks({}, { signal })).some(({ name }) => name === network.name)
+          if (!found) throw missingExternal('network', network.name)
+          return undefined
+        }),
+        ...volumes.map(async (volume) => {
+          if (!volume.external)
+            return runtime.ensureVolume({ ...volume, labels: { ...volume.labels, ...label() } }, { signal })
+          const found = (await runtime.volumes({}, { signal })).some(({ name }) => name === volume.name)
+          if (!found) throw missingExternal('volume', volume.name)
+          return undefined
+        }),
+      ])
+    },
+  })
+}
+
+function missingExternal(what: string, name: string): DevstackError {
+  return new DevstackError({
+    kind: 'runtime',
+    code: 'STACK_EXTERNAL_MISSING',
+    message: `The external ${what} "${name}" does not exist.`,
+    hint: `Create it, or take \`external: true\` away so that devstack makes it.`,
+  })
+}
+
+/** A project's name for resources that need a number, for instance a subnet: 0 to `below` - 1, the same for the same name. */
+export function numberOf(project: string, below: number): number {
+  return createHash('sha256').update(project).digest().readUInt32BE() % below
+}
+
+export type { TaskReference }
