@@ -49,7 +49,6 @@ export { gate } from './gate/poll.ts'
 export { tcp } from './gate/tcp.ts'
 export { formatBytes, formatDuration, formatRate, paint, table } from './report/format.ts'
 export { describeHolder, holderOf, type PortHolder } from './runtime/ports.ts'
-export type * from './runtime/runtime.ts'
 export {
   type ContainerDetails,
   type ContainerSpec,
@@ -59,7 +58,6 @@ export {
   type ExecResult,
   type Image,
   type LogLine,
-  labels,
   labels,
   type PortBinding,
   type Runtime,
