@@ -29,6 +29,8 @@ await build({
   chunkNames: 'chunks/[name]-[hash]',
   logLevel: 'warning',
   legalComments: 'none',
+  // for coverage: what a bundled command runs counts for its sources
+  sourcemap: process.argv.includes('--sourcemap') ? 'linked' : false,
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
   },

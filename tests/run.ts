@@ -82,9 +82,16 @@ async function stage(name: string, args: readonly string[], command = process.ex
   const output = readFileSync(logFile, 'utf8')
   const passed = ended.exitCode === 0
   const cause = ended.timedOut ? `did not end within ${deadlineMs / 1000} s` : `ended with ${ended.exitCode}`
-  const outcome = passed ? onePassed : oneFailure(`${cause}: ${output.trim().split('\n').at(-1)}`)
+  const outcome = passed ? onePassed : oneFailure(`${cause}: ${firstComplaint(output)}`)
   report(name, outcome, ended.durationMs, output)
   results.push({ name, outcome })
+}
+
+/** Of a compiler's or linter's output the first line that names a place or an error, else the last line. */
+function firstComplaint(output: string): string {
+  const lines = output.trim().split('\n')
+  const named = lines.find((line) => /^\S+\.\w+(?:[:(]\d+| +format\b)|\[ERROR\]|^docs\/|ERROR: /.test(line))
+  return (named ?? lines.at(-1) ?? '').replace(/ *━+$/, '')
 }
 
 interface Attempt {
@@ -159,7 +166,7 @@ async function main(): Promise<number> {
   }
   if (flags.coverage) rmSync(join(root, 'coverage'), { recursive: true, force: true })
   const bin = (name: string) => join(root, 'node_modules', '.bin', name)
-  await stage('build', ['build.ts'])
+  await stage('build', flags.coverage ? ['build.ts', '--sourcemap'] : ['build.ts'])
   if (only === undefined) {
     await stage('types', ['--noEmit'], bin('tsc'))
     await stage('lint', ['check', '--error-on-warnings', '.'], bin('biome'))
@@ -190,7 +197,16 @@ async function main(): Promise<number> {
   }
   if (flags.coverage && !cancelled.signal.aborted) {
     const threshold = only || flags.unit ? [] : ['--check-coverage', '--lines', '90']
-    const shared = ['--temp-directory', 'coverage/tmp', '--include', 'lib/**', '--all', '--src', 'lib']
+    const shared = [
+      '--temp-directory',
+      'coverage/tmp',
+      '--include',
+      'lib/**',
+      '--exclude-after-remap',
+      '--all',
+      '--src',
+      'lib',
+    ]
     await stage(
       'coverage',
       ['report', ...shared, '--reporter', 'text', '--reporter', 'lcovonly', ...threshold],
