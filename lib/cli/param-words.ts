@@ -15,9 +15,10 @@ export function formatParams(params: readonly Param[], input: Readonly<Record<st
     if (value === undefined) continue
     if (param.many && Array.isArray(value)) {
       // A word that looks like an option could not stand alone, so the whole list is written as options.
-      const plain = param.positional === 'rest' || !value.some((item) => typeof item !== 'string' || !isWord(item))
-      if (param.positional && plain) words.push(...value.map(String))
-      else if (value.length === 0) options.push(`--${param.option}=`)
+      const bare = param.positional === 'rest' ? value.slice(0, 1) : value
+      const plain = bare.every((item) => typeof item === 'string' && isWord(item))
+      if (value.length === 0) options.push(`--${param.option}=`)
+      else if (param.positional && plain) words.push(...value.map(String))
       else options.push(...value.map((item) => `--${param.option}=${scalarText(item).replaceAll(',', '\\,')}`))
     } else if (typeof value === 'boolean' && isBoolean(param.shape)) {
       options.push(value ? `--${param.option}` : `--no-${param.option}`)

@@ -52,7 +52,9 @@ function read(node: Node, root: Node, depth: number): Shape {
   const parts = depth < 20 ? nodes(node['allOf']).map(below) : []
   if (alternatives.length === 0 && parts.length === 0) return own
   const all = [...alternatives, ...parts]
-  const types = [...new Set(all.flatMap((shape) => shape.types))]
+  // Closed alternatives are matched by their choices; the types of the open ones say what else fits.
+  const open = all.filter((shape) => shape.open)
+  const types = [...new Set((open.length > 0 ? open : all).flatMap((shape) => shape.types))]
   const properties = new Map<string, Shape>()
   for (const shape of all) {
     for (const [key, value] of shape.properties ?? []) {
@@ -71,7 +73,7 @@ function read(node: Node, root: Node, depth: number): Shape {
     ...own,
     types: all.some((shape) => shape.types.length === 0) ? [] : types,
     choices: all.flatMap((shape) => shape.choices),
-    open: all.some((shape) => shape.open),
+    open: open.length > 0,
     required,
     ...(items ? { items } : {}),
     ...(properties.size > 0 ? { properties } : {}),
