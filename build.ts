@@ -1,6 +1,9 @@
-/** Builds what is published: bundles in dist/ (esbuild) and, with --types, declarations (tsc). */
+/**
+ * Builds what is published: bundles in dist/ (esbuild) and, with --types, declarations (tsc). With --sources dist/ only
+ * points at the sources.
+ */
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
 
 // loaded only when used, or too large to be read at every start
@@ -16,25 +19,34 @@ const external = [
   'ioredis',
 ]
 
+const entryPoints = { cli: 'lib/cli/main.ts', index: 'lib/index.ts', packs: 'tasks/index.ts' }
+
 rmSync('dist', { recursive: true, force: true })
-await build({
-  entryPoints: { cli: 'lib/cli/main.ts', index: 'lib/index.ts', packs: 'tasks/index.ts' },
-  outdir: 'dist',
-  bundle: true,
-  splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node22',
-  external,
-  chunkNames: 'chunks/[name]-[hash]',
-  logLevel: 'warning',
-  legalComments: 'none',
-  // for coverage: what a bundled command runs counts for its sources
-  sourcemap: process.argv.includes('--sourcemap') ? 'linked' : false,
-  banner: {
-    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-  },
-})
+if (process.argv.includes('--sources')) {
+  // for coverage: a line of a bundle can not be traced back to its source well enough
+  mkdirSync('dist')
+  for (const [name, path] of Object.entries(entryPoints))
+    writeFileSync(`dist/${name}.js`, `export * from '../${path}'\n`)
+} else await bundle()
+
+async function bundle(): Promise<void> {
+  await build({
+    entryPoints,
+    outdir: 'dist',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node22',
+    external,
+    chunkNames: 'chunks/[name]-[hash]',
+    logLevel: 'warning',
+    legalComments: 'none',
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+    },
+  })
+}
 
 if (process.argv.includes('--types')) {
   const { status } = spawnSync(

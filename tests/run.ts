@@ -166,7 +166,7 @@ async function main(): Promise<number> {
   }
   if (flags.coverage) rmSync(join(root, 'coverage'), { recursive: true, force: true })
   const bin = (name: string) => join(root, 'node_modules', '.bin', name)
-  await stage('build', flags.coverage ? ['build.ts', '--sourcemap'] : ['build.ts'])
+  await stage('build', flags.coverage ? ['build.ts', '--sources'] : ['build.ts'])
   if (only === undefined) {
     await stage('types', ['--noEmit'], bin('tsc'))
     await stage('lint', ['check', '--error-on-warnings', '.'], bin('biome'))
