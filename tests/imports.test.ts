@@ -23,6 +23,7 @@ const everything = [
   'docker',
   'gate',
   'compose',
+  'stack',
   'session',
 ]
 const rules: Readonly<Record<string, Rule>> = {
@@ -36,6 +37,7 @@ const rules: Readonly<Record<string, Rule>> = {
   docker: { uses: ['errors', 'runtime'], types: ['engine'] },
   gate: { uses: ['errors', 'engine', 'runtime'] },
   compose: { uses: ['errors', 'engine', 'runtime'], types: ['gate'] },
+  stack: { uses: ['errors', 'engine', 'config', 'runtime', 'gate', 'compose', 'state'], types: ['context'] },
   session: { uses: everything },
   index: { uses: everything },
   cli: { uses: [...everything, 'index', 'tasks'] },

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { findTestFiles, type TestFile } from './support/files.ts'
+import { filesOfTypesAlone, findTestFiles, type TestFile } from './support/files.ts'
 import { type Failure, type Outcome, readOutcome } from './support/outcome.ts'
 import { type PreparedEngine, prepareEngine } from './support/prepare.ts'
 import { endProcess, leftovers, markName, runCaptured } from './support/processes.ts'
@@ -197,22 +197,15 @@ async function main(): Promise<number> {
   }
   if (flags.coverage && !cancelled.signal.aborted) {
     const threshold = only || flags.unit ? [] : ['--check-coverage', '--lines', '90']
-    const shared = [
-      '--temp-directory',
-      'coverage/tmp',
-      '--include',
-      'lib/**',
-      '--exclude-after-remap',
-      '--all',
-      '--src',
-      'lib',
-    ]
+    const shared = ['--temp-directory', 'coverage/tmp', '--include', 'lib/**', '--all', '--src', 'lib']
+    for (const path of filesOfTypesAlone(root)) shared.push('--exclude', path)
     await stage(
       'coverage',
       ['report', ...shared, '--reporter', 'text', '--reporter', 'lcovonly', ...threshold],
       bin('c8'),
     )
     say(readFileSync(join(work, 'coverage.log'), 'utf8'))
+    await stage('bundle', ['build.ts'])
   }
   if (cancelled.signal.aborted) say('cancelled: what is not listed above was not run')
   const lines = summary({ results, flaky, shorten: (place) => place.replace(`${root}/`, '') })

@@ -1,5 +1,6 @@
 /** The test files, and what the comments on their first lines say about how to run them. */
 import { globSync, readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
 
 /** `unit` needs no engine. `stack` files start the whole HA stack and run one after another; `engine` files are the other scenarios. */
@@ -43,4 +44,12 @@ export function describe(path: string, source: string): TestFile {
     deadlineMs: deadline === undefined ? defaultDeadlineMs[lane] : Number(deadline) * 1000,
     refused: /\bassert\b/.test(source) ? undefined : 'asserts nothing',
   }
+}
+
+/** Files below `lib/` of which nothing is left once types are erased: there is nothing in them that a test could run. */
+export function filesOfTypesAlone(root: string): readonly string[] {
+  return globSync('lib/**/*.ts', { cwd: root }).filter((path) => {
+    const code = stripTypeScriptTypes(readFileSync(join(root, path), 'utf8'))
+    return code.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '').trim() === ''
+  })
 }
