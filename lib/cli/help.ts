@@ -63,7 +63,7 @@ export async function formatTaskHelp(given: {
   const facts = await factsOf(task, names)
   if (facts.length > 0) lines.push('', ...table(facts, 0))
   const example = await exampleOf(name, params, definition.params)
-  lines.push('', 'Example', ...wrap(example, 2, 4))
+  lines.push('', 'Example', ...shellLines(example))
   lines.push('', ...wrap(`"devstack plan ${name}" says what it would do; "devstack help run" lists the options.`, 0, 0))
   return lines.join('\n')
 }
@@ -175,9 +175,16 @@ function showDefault(value: Json): string {
 }
 
 /** A line that works, or one with `<...>` where no value could be found that the schema takes. */
-async function exampleOf(name: string, params: readonly Param[], schema: Schema | undefined): Promise<string> {
-  const line = (input: Readonly<Record<string, Json>>) =>
-    ['devstack run', name, ...formatParams(params, input).map(quoteWord)].join(' ')
+async function exampleOf(
+  name: string,
+  params: readonly Param[],
+  schema: Schema | undefined,
+): Promise<readonly string[]> {
+  const line = (input: Readonly<Record<string, Json>>) => [
+    'devstack run',
+    quoteWord(name),
+    ...formatParams(params, input).map(quoteWord),
+  ]
   if (schema === undefined) return line({})
   const works = async (input: Readonly<Record<string, Json>>) => {
     try {
@@ -188,13 +195,24 @@ async function exampleOf(name: string, params: readonly Param[], schema: Schema 
   }
   const required = params.filter((param) => param.required)
   const input = Object.fromEntries(required.map((param) => [param.key, sample(param.shape)]))
-  if (!(await works(input))) return `devstack run ${name}${required.map((param) => ` ${placeholder(param)}`).join('')}`
+  if (!(await works(input))) return ['devstack run', quoteWord(name), ...required.map(placeholder)]
   const optional = params.find(({ required, shape }) => !required && (shape.examples.length > 0 || !isText(shape)))
   if (optional) {
     const more = { ...input, [optional.key]: sample(optional.shape, optional.default) }
     if (await works(more)) return line(more)
   }
   return line(input)
+}
+
+/** Arguments on lines that a shell reads as one command. */
+function shellLines(words: readonly string[]): string[] {
+  const lines: string[] = []
+  for (const word of words) {
+    const line = lines.at(-1)
+    if (line !== undefined && line.length + word.length + 3 <= width) lines[lines.length - 1] = `${line} ${word}`
+    else lines.push(`${lines.length === 0 ? '  ' : '    '}${word}`)
+  }
+  return lines.map((line, index) => (index < lines.length - 1 ? `${line} \\` : line))
 }
 
 function placeholder(param: Param): string {
