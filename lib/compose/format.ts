@@ -41,6 +41,7 @@ function serviceOf(service: ComposeService): Json {
     shm_size,
     deploy,
     ports,
+    networks,
     tmpfs,
     command,
     entrypoint,
@@ -51,6 +52,7 @@ function serviceOf(service: ComposeService): Json {
     // An empty command clears the image's own, so it must stay.
     ...(command ? { command } : {}),
     ...(entrypoint ? { entrypoint } : {}),
+    networks: mapped(networks, (one) => pruned(unfolded(one))),
     ports: ports.map((port) => ({
       ...unfolded(port),
       ...(port.published === undefined ? {} : { published: String(port.published) }),
