@@ -25,10 +25,8 @@ export interface FrameOptions {
 const mostLines = 20
 const mostWaiting = 8
 
-/** Cells that names get at this terminal width. */
-export function nameWidth(names: Iterable<string>, columns: number): number {
-  let widest = 4
-  for (const name of names) widest = Math.max(widest, textWidth(name))
+/** Cells that names get at this terminal width, when the widest of them takes `widest`. */
+export function nameWidth(widest: number, columns: number): number {
   return Math.max(4, Math.min(widest, 28, Math.floor(columns * 0.4)))
 }
 

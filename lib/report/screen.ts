@@ -42,6 +42,12 @@ export function createScreen(
 
   const up = (rows: number) => (rows > 0 ? `\u001b[${rows}A` : '')
 
+  /**
+   * Empties the last rows and the one of the cursor, and goes to the first of them. Row by row, since a terminal may
+   * move all it shows to the scrollback when everything below its first cell is cleared at once (tmux does).
+   */
+  const erase = (rows: number) => `${up(rows)}\r${`${clearRest}\u001b[B`.repeat(rows)}${clearRest}${up(rows)}`
+
   return {
     size,
     draw(live, above = []) {
@@ -53,7 +59,7 @@ export function createScreen(
         const clearFirst = rows !== shown.length || above.some((line) => textWidth(line) >= columns)
         const end = clearFirst ? '\n' : `${clearRest}\n`
         const lines = [...above, ...live].map((line) => line + end).join('')
-        text = `${up(rows)}\r${clearFirst ? clearBelow : ''}${lines}${clearFirst ? '' : clearBelow}`
+        text = clearFirst ? erase(rows) + lines : `${up(rows)}\r${lines}${clearBelow}`
       } else {
         let same = 0
         while (same < shown.length && same < live.length && shown[same] === live[same]) same += 1
@@ -74,7 +80,7 @@ export function createScreen(
       if (rows === 0 && !hidden) return
       shown = []
       hidden = false
-      stream.write(`${up(rows)}\r${clearBelow}${showCursor}`)
+      stream.write(`${erase(rows)}${showCursor}`)
     },
   }
 }

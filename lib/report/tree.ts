@@ -13,7 +13,7 @@ import { createRows, isEnded, type Row, rowOf, rowState, rowTimes } from './rows
 import { createScreen } from './screen.ts'
 import { describeCancelled, formatEnd } from './summary.ts'
 import { apply, createView } from './view.ts'
-import { visibleText } from './width.ts'
+import { textWidth, visibleText } from './width.ts'
 
 export interface TreeOptions {
   readonly stream: OutputStream
@@ -42,6 +42,7 @@ export function createTreeReporter(options: TreeOptions): Sink {
   const cancelled = new Map<string, { because: string | undefined; cause: string; names: string[] }>()
   let above: string[] = []
   let unlisted = 0
+  let widest = 0
   let suspended = 0
   let life: Promise<unknown> | undefined
   let spinner = () => '⠿'
@@ -56,7 +57,7 @@ export function createTreeReporter(options: TreeOptions): Sink {
     // a terminal that does not keep up gets fewer frames, not a queue of them
     if (suspended > 0 || (stream.writableNeedDrain && !view.finished)) return
     const { columns, rows: height } = screen.size()
-    const width = nameWidth(rows.keys(), columns)
+    const width = nameWidth(widest, columns)
     const live = alive
       ? frame({
           view,
@@ -133,7 +134,10 @@ export function createTreeReporter(options: TreeOptions): Sink {
 
   const begin = () => {
     rows = createRows(view)
-    for (const row of rows.values()) open.set(row.name, row)
+    for (const row of rows.values()) {
+      open.set(row.name, row)
+      widest = Math.max(widest, textWidth(row.name))
+    }
     patienceTimer = setTimeout(() => {
       // without listr2 nothing is drawn while the run goes on, and everything is said at its end
       start().catch(() => stop())
@@ -160,7 +164,7 @@ export function createTreeReporter(options: TreeOptions): Sink {
     if (rows.size > listedRows && state !== 'failed' && state !== 'ready' && took < worthListing) unlisted += 1
     else {
       const { columns } = screen.size()
-      above.push(endedLine(row, { columns, paint, nameWidth: nameWidth(rows.keys(), columns) }))
+      above.push(endedLine(row, { columns, paint, nameWidth: nameWidth(widest, columns) }))
     }
   }
 

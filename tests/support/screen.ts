@@ -41,6 +41,7 @@ export function createTerminalModel(columns: number, rows: number): TerminalMode
       if (parameters === '?25') cursorShown = final === 'h'
       else if (parameters !== '?2026') throw new Error(`unknown mode ${parameters}${final}`)
     } else if (final === 'A') row = Math.max(top(), row - Number(parameters || 1))
+    else if (final === 'B') row = Math.min(lines.length - 1, row + Number(parameters || 1))
     else if (final === 'K') lines[row]!.length = Math.min(lines[row]!.length, column)
     else if (final === 'J') {
       lines[row]!.length = Math.min(lines[row]!.length, column)
