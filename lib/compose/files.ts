@@ -75,6 +75,17 @@ export async function withDotEnv(directory: string, environment: Readonly<Record
   return { environment: { ...parseEnvironment(source), ...environment } as Record<string, string>, files: [path] }
 }
 
+/**
+ * Variables of one env file, such as `.env.local`, in the syntax of `.env`; `environment` is what `${NAME}` in it looks up first. A file
+ * that is missing, unreadable or broken throws a DevstackError with its place.
+ */
+export async function readEnvironmentFile(
+  path: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Readonly<Record<string, string>>> {
+  return parseEnvironment(await readSource({ path, role: 'env file', environment }))
+}
+
 /** The compose files a folder has under their usual names: the first of compose.yaml, compose.yml, docker-compose.yml, docker-compose.yaml, and its override file. */
 export async function findComposeFiles(directory: string): Promise<readonly string[]> {
   const exists = (name: string) =>

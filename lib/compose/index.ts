@@ -1,4 +1,4 @@
-export { defaultProjectName, findComposeFiles } from './files.ts'
+export { defaultProjectName, findComposeFiles, readEnvironmentFile } from './files.ts'
 export { formatConfig } from './format.ts'
 export { type LoadOptions, loadCompose } from './load.ts'
 export type {

@@ -1,11 +1,13 @@
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseEnvironment } from '../../../lib/compose/environment.ts'
+import { readEnvironmentFile } from '../../../lib/compose/index.ts'
 import type { Source } from '../../../lib/compose/tree.ts'
 import { DevstackError } from '../../../lib/errors.ts'
 import { refusal } from '../../support/refusal.ts'
-import { load } from './folder.ts'
+import { load, withFolder } from './folder.ts'
 
 const test = suite('compose environment files')
 
@@ -115,6 +117,15 @@ test('a broken env_file is named with its own place', async () => {
   assert.is(error.code, 'COMPOSE_ENV_FILE')
   assert.match(error.place!.file, /x\.env$/)
   assert.is(error.place!.line, 2)
+})
+
+test('an env file can be read on its own', async () => {
+  await withFolder({ '.env.local': 'A=1\nB=${A}-${C}\n' }, async (directory) => {
+    const variables = await readEnvironmentFile(join(directory, '.env.local'), { C: 'c' })
+    assert.equal(variables, { A: '1', B: '1-c' })
+    const error = await refusal(() => readEnvironmentFile(join(directory, 'none')))
+    assert.is(error.code, 'COMPOSE_ENV_FILE_MISSING')
+  })
 })
 
 test.run()
