@@ -30,6 +30,9 @@ const frameInterval = 100
 /** With more rows than this, rows that ended well in less than a second are counted, not listed. */
 const listedRows = 40
 const worthListing = 1000
+/** More rows than this are nothing to look at, and listr2 would only spend time on them. */
+const heldRows = 200
+const wholeRun = '\0run'
 
 /** A reporter that draws on a terminal. Give it `close()` or `restore()`, or the cursor stays hidden. */
 export function createTreeReporter(options: TreeOptions): Sink {
@@ -108,9 +111,10 @@ export function createTreeReporter(options: TreeOptions): Sink {
       }
     }
     const list = new Listr(
-      [...open.values()].map((row) => ({
-        title: row.name,
-        task: () => new Promise<void>((resolve) => settle.set(row.name, resolve)),
+      // the last one lives as long as the run, so that the drawing does as well
+      [...[...open.keys()].slice(0, heldRows), wholeRun].map((title) => ({
+        title,
+        task: () => new Promise<void>((resolve) => settle.set(title, resolve)),
       })),
       {
         concurrent: true,
@@ -170,7 +174,7 @@ export function createTreeReporter(options: TreeOptions): Sink {
 
   const finish = () => {
     stop()
-    for (const row of open.values()) settle.get(row.name)?.()
+    for (const resolve of settle.values()) resolve()
     for (const { because, cause, names } of cancelled.values())
       above.push(`${paint.yellow('⊘')} ${paint.dim(describeCancelled(names, because, cause))}`)
     if (unlisted > 0) above.push(paint.dim(`  ${unlisted} that ended in less than a second are not listed`))

@@ -18,7 +18,13 @@ export type NodeState =
   | { readonly is: 'cancelled'; readonly cause: string; readonly because?: string }
 
 const tailLength = 20
-const nothing: readonly string[] = []
+// most nodes never print, wait at a gate or fail, so what they have none of is shared
+const nothing: readonly never[] = []
+const none: ReadonlyMap<never, never> = new Map<never, never>()
+
+function without(gates: NodeView['gates'], gate: string): NodeView['gates'] {
+  return new Map([...gates].filter(([name]) => name !== gate))
+}
 
 export interface NodeView {
   readonly id: string
@@ -29,18 +35,18 @@ export interface NodeView {
   /** Name and holder while another holds a lock it wants. */
   lock: { readonly name: string; readonly holder: string } | undefined
   /** Gates not yet held, with their last answer. */
-  readonly gates: Map<string, string>
+  gates: ReadonlyMap<string, string>
   progress: Progress | undefined
   /** Its last line of output, also an unfinished one. */
   lastLine: string
   /** The lines that the latest event completed. */
   printed: readonly string[]
-  readonly buffers: Map<string, LineBuffer>
+  buffers: ReadonlyMap<string, LineBuffer>
   /** The last lines it printed, at most 20. */
-  readonly tail: string[]
+  tail: readonly string[]
   attempts: number
   /** Errors of cleanup and undo. */
-  readonly aftermath: ErrorFact[]
+  aftermath: readonly ErrorFact[]
 }
 
 export interface RunView {
@@ -89,18 +95,17 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
     case 'node-retry':
       flushOutput(node)
       node.state = { is: 'retrying', attempt: event.attempt, error: event.error }
-      node.gates.clear()
+      node.gates = none
       break
     case 'gate-waiting':
-      node.gates.set(event.gate, node.gates.get(event.gate) ?? '')
+      node.gates = new Map([...node.gates, [event.gate, node.gates.get(event.gate) ?? '']])
       break
     case 'gate-answer':
       // the gate that answered last is the one to show, so it goes to the end
-      node.gates.delete(event.gate)
-      node.gates.set(event.gate, event.answer)
+      node.gates = new Map([...without(node.gates, event.gate), [event.gate, event.answer]])
       break
     case 'gate-held':
-      node.gates.delete(event.gate)
+      node.gates = without(node.gates, event.gate)
       break
     case 'lock-waiting':
       node.lock = { name: event.lock, holder: event.holder }
@@ -121,7 +126,7 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
       break
     case 'cleanup-failed':
     case 'undo-failed':
-      node.aftermath.push(event.error)
+      node.aftermath = [...node.aftermath, event.error]
       if (event.type === 'undo-failed') end(node, event.at, { is: 'failed', durationMs: 0, error: event.error })
       break
     case 'undo-started':
@@ -168,14 +173,14 @@ function addNode(view: RunView, id: string, step?: Step): NodeView {
     startedAt: undefined,
     endedAt: undefined,
     lock: undefined,
-    gates: new Map(),
+    gates: none,
     progress: undefined,
     lastLine: '',
     printed: nothing,
-    buffers: new Map(),
-    tail: [],
+    buffers: none,
+    tail: nothing,
     attempts: 0,
-    aftermath: [],
+    aftermath: nothing,
   }
   view.nodes.set(id, node)
   return node
@@ -185,7 +190,7 @@ function end(node: NodeView, at: number, state: NodeState): void {
   flushOutput(node)
   node.state = state
   node.endedAt = at
-  node.gates.clear()
+  node.gates = none
   node.lock = undefined
 }
 
@@ -193,7 +198,7 @@ function takeOutput(node: NodeView, stream: string, text: string): void {
   let buffer = node.buffers.get(stream)
   if (!buffer) {
     buffer = createLineBuffer()
-    node.buffers.set(stream, buffer)
+    node.buffers = new Map([...node.buffers, [stream, buffer]])
   }
   keepLines(node, buffer.push(text))
   const open = buffer.open()
@@ -203,18 +208,16 @@ function takeOutput(node: NodeView, stream: string, text: string): void {
 /** Ends unfinished lines. */
 function flushOutput(node: NodeView): void {
   for (const buffer of node.buffers.values()) keepLines(node, buffer.end())
-  node.buffers.clear()
+  node.buffers = none
 }
 
 function keepLines(node: NodeView, lines: readonly string[]): void {
   if (lines.length === 0) return
   node.printed = node.printed.length === 0 ? lines : [...node.printed, ...lines]
-  for (const line of lines.slice(-tailLength)) {
-    if (line.trim() === '') continue
-    node.lastLine = line
-    node.tail.push(line)
-    if (node.tail.length > tailLength) node.tail.shift()
-  }
+  const told = lines.slice(-tailLength).filter((line) => line.trim() !== '')
+  if (told.length === 0) return
+  node.lastLine = told.at(-1)!
+  node.tail = [...node.tail, ...told].slice(-tailLength)
 }
 
 /** Counts by final state, from the view itself; for a run that never said `run-finished`. */
