@@ -100,8 +100,10 @@ function nodeDetail(node: NodeView, view: RunView, row: Row): string {
   if (node.gates.size > 0 || node.lock) return describeWait(node)
   const { state } = node
   if (state.is === 'waiting') {
-    if (state.hold?.for !== 'needs') return describeWait(node)
-    const open = waitedFor(state.hold.nodes, view).filter((name) => name !== row.name)
+    const { hold } = state
+    if (hold && hold.for !== 'needs') return describeWait(node)
+    // as long as nobody says what holds it, it is what it needs
+    const open = waitedFor(hold?.nodes ?? node.step?.needs ?? [], view).filter((name) => name !== row.name)
     return open.length > 0 ? `waits for ${names(open)}` : ''
   }
   if (state.is === 'retrying') return `attempt ${state.attempt} failed: ${state.error.message.split('\n')[0]}`

@@ -36,7 +36,7 @@ function formatFailure(node: NodeView, paint: Paint): string[] {
     const tries = node.attempts > 1 ? ` at attempt ${node.attempts}` : ''
     lines.push(`${paint.red('✖')} ${paint.bold(node.id)} failed${tries}: ${headline(error)}`)
     lines.push(...body(error, paint))
-    if (!error.autopsy && node.tail.length > 0) {
+    if (!error.autopsy && node.tail.length > 0 && !tellsOutput(error, node)) {
       const tail = node.tail.slice(-shownTail)
       lines.push(`  its last ${tail.length === 1 ? 'line' : `${tail.length} lines`} of output`)
       lines.push(...tail.map((line) => paint.dim(`    | ${line}`)))
@@ -49,6 +49,17 @@ function formatFailure(node: NodeView, paint: Paint): string[] {
     lines.push(...body(error, paint), ...remedy(error, paint))
   }
   return lines
+}
+
+/** Whether the error itself holds what the task printed last. */
+function tellsOutput(error: ErrorFact, node: NodeView): boolean {
+  const last = node.tail.at(-1)
+  return (
+    last !== undefined &&
+    visibleText((error.details ?? []).join('\n'))
+      .split('\n')
+      .some((line) => line.trim() === last.trim())
+  )
 }
 
 function headline(error: ErrorFact): string {

@@ -94,6 +94,14 @@ frontend : cancelled: a need failed
   )
 })
 
+lines('output that the error tells itself is not told twice', () => {
+  const script = new Script().start(['x'], [step('x')])
+  script.node('x', { type: 'node-output', stream: 'stdout', text: 'boom\n' })
+  const error = { code: 'X', kind: 'task', message: 'x failed', details: ['boom'], exitCode: 1 }
+  script.node('x', { type: 'node-failed', error, durationMs: 1 }).finish('failed', { failed: 1 })
+  assert.is(render(script.events, { quiet: true }).match(/boom/g)?.length, 1)
+})
+
 lines('a cancelled run', () => {
   assert.is(
     render(cancelledRun(), { verbose: true }),

@@ -104,6 +104,16 @@ tree('says what a row waits for, how long it is at work and what it said last', 
   assert.is(stage.terminal.text(), final)
 })
 
+tree('a node of which nobody said what holds it waits for what it needs', async () => {
+  const stage = createStage(80, 24)
+  const reporter = createTreeReporter({ stream: stage.stream, patience: 0 })
+  const script = new Script().start(['b'], [step('a'), step('b', { needs: ['a'] })])
+  script.node('a', { type: 'node-started', attempt: 1 })
+  for (const event of script.events) reporter.report(event)
+  assert.match(await shown(stage, /waits/), /^· b {14}waits for a$/m)
+  await reporter.close?.()
+})
+
 tree('never draws a live line that wraps, at any width, with or without a known size', async () => {
   for (const columns of [1, 2, 7, 20, 300, undefined, 0]) {
     const stage = createStage(columns || 80, 24)
