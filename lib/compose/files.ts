@@ -67,12 +67,12 @@ export async function readSource(options: ReadOptions): Promise<Source> {
 export async function withDotEnv(directory: string, environment: Readonly<Record<string, string>>) {
   const path = join(directory, '.env')
   try {
-    await access(path)
-  } catch {
+    const source = await readSource({ path, role: 'env file', environment })
+    return { environment: { ...parseEnvironment(source), ...environment } as Record<string, string>, files: [path] }
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'COMPOSE_ENV_FILE_MISSING') throw error
     return { environment: { ...environment }, files: [] as string[] }
   }
-  const source = await readSource({ path, role: 'env file', environment })
-  return { environment: { ...parseEnvironment(source), ...environment } as Record<string, string>, files: [path] }
 }
 
 /**

@@ -105,10 +105,23 @@ export function interpolate(text: string, options: Interpolation): string {
 
 /** Every text of a tree interpolated with its own file's environment; keys are left as they are. `unset` gets each variable that is not set. */
 export function interpolateTree(node: Node, unset: (name: string, at: ScalarNode) => void): Node {
+  return interpolateNode(node, unset, new Map())
+}
+
+/** `done`: what an anchor stands for is one node under many parents, and is interpolated once. */
+function interpolateNode(node: Node, unset: (name: string, at: ScalarNode) => void, done: Map<Node, Node>): Node {
+  const known = done.get(node)
+  if (known) return known
+  const made = interpolated(node, unset, done)
+  if (node.kind !== 'scalar') done.set(node, made)
+  return made
+}
+
+function interpolated(node: Node, unset: (name: string, at: ScalarNode) => void, done: Map<Node, Node>): Node {
   if (node.kind === 'list') {
     let changed = false
     const items = node.items.map((item) => {
-      const made = interpolateTree(item, unset)
+      const made = interpolateNode(item, unset, done)
       changed ||= made !== item
       return made
     })
@@ -118,7 +131,7 @@ export function interpolateTree(node: Node, unset: (name: string, at: ScalarNode
     let changed = false
     const entries = new Map<string, Entry>()
     for (const [key, entry] of node.entries) {
-      const value = interpolateTree(entry.value, unset)
+      const value = interpolateNode(entry.value, unset, done)
       changed ||= value !== entry.value
       entries.set(key, value === entry.value ? entry : { ...entry, value })
     }

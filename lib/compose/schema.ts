@@ -1,18 +1,15 @@
 import { z } from 'zod'
+import type { Place } from '../errors.ts'
 
 /** The resolved model's shape: what `loadCompose` promises, checked once at the end. Sizes are bytes, durations milliseconds. */
 
 const text = z.string().min(1)
 const texts = z.record(z.string(), z.string())
-const extensions = z.record(z.string(), z.json()).optional()
+const extensions = z.record(z.string(), z.unknown()).optional()
 const whole = z.number().int()
 
-const place = z.object({
-  file: z.string(),
-  line: whole.optional(),
-  column: whole.optional(),
-  text: z.string().optional(),
-})
+/** Made by the reader itself, so not looked at again. */
+const place = z.custom<Place>()
 
 const port = z.strictObject({
   target: whole.min(1).max(65535),
@@ -64,8 +61,8 @@ const dependency = z.strictObject({
 
 const attachment = z.strictObject({
   aliases: z.array(text),
-  ipv4_address: z.ipv4().optional(),
-  ipv6_address: z.ipv6().optional(),
+  ipv4_address: text.optional(),
+  ipv6_address: text.optional(),
   priority: whole.optional(),
   extensions,
 })
