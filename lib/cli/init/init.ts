@@ -1,6 +1,6 @@
 /** `devstack init`: a config made from what is here. Reads and plans first; writing is a step of its own. */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DevstackError, messageOf } from '../../errors.ts'
 import { importNames } from '../grammar.ts'
 import type { Draft } from './draft.ts'
@@ -45,8 +45,9 @@ export async function findImports(directory: string): Promise<ReadonlyMap<Import
 }
 
 /**
- * The config for a folder, without writing anything. Imports `from`, or everything that is found. Throws CONFIG_EXISTS
- * when there is a config already, IMPORT_NOT_FOUND when a chosen source is not there, IMPORT_UNREADABLE when it is broken.
+ * The config for a folder, without writing anything: `devstack.config.ts`, or `.mts` where the nearest package.json is not
+ * one of ES modules. Imports `from`, or everything that is found. Throws CONFIG_EXISTS when there is a config already,
+ * IMPORT_NOT_FOUND when a chosen source is not there, IMPORT_UNREADABLE when it is broken.
  */
 export async function planInit(options: {
   /** Absolute. */
@@ -73,11 +74,19 @@ export async function planInit(options: {
   }
   const { text, notes } = renderConfig(drafts)
   return {
-    file: join(directory, 'devstack.config.ts'),
+    file: join(directory, `devstack.config.${(await isModule(directory)) ? 'ts' : 'mts'}`),
     text,
     imported: drafts.map(({ source, file, tasks }) => ({ source, file, tasks: tasks.length })),
     notes,
   }
+}
+
+/** Whether the nearest package.json makes a `.ts` file an ES module; where it does not, Node and tsc need `.mts`. */
+async function isModule(directory: string): Promise<boolean> {
+  const text = await readFile(join(directory, 'package.json'), 'utf8').catch(() => undefined)
+  if (text !== undefined) return /"type"\s*:\s*"module"/.test(text)
+  // Without any package.json Node finds out by itself.
+  return dirname(directory) === directory || (await isModule(dirname(directory)))
 }
 
 /** Writes the planned config. Throws CONFIG_EXISTS rather than to overwrite one that appeared meanwhile. */
