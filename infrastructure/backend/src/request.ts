@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { RunOptions } from './database.ts'
 import { Problem } from './problem.ts'
@@ -6,7 +7,23 @@ import { type Trace, traceparent } from './trace.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     trace: Trace
+    /** Aborted when the client closes its connection before it has its answer. */
+    gone: AbortSignal
   }
+}
+
+/** The client did not wait for its answer. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone'
+}
+
+/** Aborts once an answer can no longer reach its client. */
+export function untilGone(answer: ServerResponse): AbortSignal {
+  const controller = new AbortController()
+  answer.once('close', () => {
+    if (!answer.writableFinished) controller.abort(new ClientGone('the client closed its connection'))
+  })
+  return controller.signal
 }
 
 /** What every statement of a request carries, and when it stops: with the request. */
@@ -17,7 +34,7 @@ export function runOptions(request: FastifyRequest): RunOptions {
     traceparent: traceparent(request.trace),
     tracestate: request.trace.state,
   }
-  return { signal: request.signal, tags }
+  return { signal: request.gone, tags }
 }
 
 /** A request header, of several the first. */

@@ -1,12 +1,12 @@
 import { STATUS_CODES } from 'node:http'
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { z } from 'zod'
 import type { Cache } from './cache.ts'
 import type { Work } from './database.ts'
 import type { Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
 import { fromDatabase, Problem, type ProblemDetails } from './problem.ts'
-import { header } from './request.ts'
+import { ClientGone, header, untilGone } from './request.ts'
 import { DeadlineExceeded } from './retry.ts'
 import { addRoutes } from './routes.ts'
 import { continueTrace } from './trace.ts'
@@ -24,7 +24,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const { health, metrics } = options
   const server = fastify({
     loggerInstance: options.log,
-    disableRequestLogging: true,
+    // One line for each request is enough, and it is ours: with route, status and duration.
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 64 * 1024,
     // A request under way is finished and told that its connection closes; one that comes in later is not.
     forceCloseConnections: 'idle',
@@ -41,8 +42,10 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   server.setSerializerCompiler(() => (value) => JSON.stringify(value))
 
   server.decorateRequest('trace')
+  server.decorateRequest('gone')
   server.addHook('onRequest', async (request, reply) => {
     request.trace = continueTrace(header(request, 'traceparent'), header(request, 'tracestate'))
+    request.gone = untilGone(reply.raw)
     const { traceId, spanId, parentId } = request.trace
     request.log = request.log.child({ trace_id: traceId, span_id: spanId, parent_id: parentId })
     reply.header('x-trace-id', traceId)
@@ -92,6 +95,8 @@ function problemOf(thrown: unknown): ProblemDetails {
   if (thrown instanceof Problem) return thrown.details
   const found = fromDatabase(thrown)
   if (found !== undefined) return found.details
+  // Nobody reads this one; the status, nginx's, is for the log.
+  if (thrown instanceof ClientGone) return { title: 'Client gone', status: 499, detail: thrown.message }
   if (thrown instanceof DeadlineExceeded)
     return { title: 'Unavailable', status: 503, detail: 'the database did not come back in time; try again' }
   const { statusCode, message } = thrown as { readonly statusCode?: unknown; readonly message?: unknown }

@@ -36,11 +36,14 @@ export interface BackendOptions {
 /** The backend's REST API. Rejects with an Error when it does not answer, or with a status that is no answer to the question. */
 export class Backend {
   readonly #url: string
-  readonly #options: BackendOptions
+  readonly #traceparent: string
+  readonly #timeoutMs: number
 
   constructor(options: BackendOptions = {}) {
     this.#url = (options.url ?? process.env['BACKEND_URL'] ?? 'http://backend:8080').replace(/\/$/, '')
-    this.#options = options
+    // One for all calls: what one page asks is one trace.
+    this.#traceparent = childTraceparent(options.traceparent)
+    this.#timeoutMs = options.timeoutMs ?? 50_000
   }
 
   /** Up to 100 courses, by code. */
@@ -93,8 +96,8 @@ export class Backend {
   }
 
   async #call(path: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { ...init.headers, traceparent: childTraceparent(this.#options.traceparent) }
-    const signal = AbortSignal.timeout(this.#options.timeoutMs ?? 50_000)
+    const headers = { ...init.headers, traceparent: this.#traceparent }
+    const signal = AbortSignal.timeout(this.#timeoutMs)
     try {
       return await fetch(`${this.#url}${path}`, { ...init, headers, signal, cache: 'no-store' })
     } catch (thrown) {
