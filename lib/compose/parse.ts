@@ -40,6 +40,7 @@ export async function parseYaml(source: Source): Promise<readonly Node[]> {
     })
   } catch (error) {
     // The parser recurses on nested collections: too many of them overflow its stack.
+    if (!(error instanceof RangeError)) throw error
     throw tooDeep(source, 0, error)
   }
   if (!Array.isArray(documents)) return []

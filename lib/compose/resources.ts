@@ -44,7 +44,11 @@ const ipam = fields({
     if (textual(node, path) !== 'default') throw unsupportedError(`${path} other than default`, node)
   },
   config: (node, path) => {
-    const pools = list(ipamPool)(node, path) as unknown[]
+    // Two files may each describe a part of the same pool.
+    const bySubnet = new Map<unknown, Record<string, unknown>>()
+    for (const pool of list(ipamPool)(node, path) as Record<string, unknown>[])
+      bySubnet.set(pool['subnet'], { ...bySubnet.get(pool['subnet']), ...pool })
+    const pools = [...bySubnet.values()]
     if (pools.length > 1) throw unsupportedError(`More than one pool in ${path}`, node)
     return pools
   },

@@ -164,6 +164,12 @@ const device: Reader = (node, path) => {
   return { source, target, permissions }
 }
 
+/** One per path inside; the last one counts. */
+const devices: Reader = (node, path) => {
+  const found = list(device)(node, path) as { target: string }[]
+  return [...new Map(found.map((one) => [one.target, one])).values()]
+}
+
 const logging = fields({ driver: filled, options: record(textual) })
 
 const pullPolicy: Reader = (node, path) => {
@@ -242,7 +248,7 @@ const serviceTable: Fields = {
   group_add: unique(list(textual)),
   sysctls: pairs(),
   ulimits: record(ulimit),
-  devices: list(device),
+  devices,
   extra_hosts: extraHosts,
   dns: unique(many(filled)),
   dns_search: unique(many(filled)),

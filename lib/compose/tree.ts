@@ -128,7 +128,8 @@ export function isNull(node: Node): boolean {
 
 /** The text of a scalar: numbers and booleans as an engine of the Compose family prints them, null as ''. */
 export function scalarText(node: ScalarNode): string {
-  if (typeof node.value === 'number' && !Number.isSafeInteger(node.value) && Number.isInteger(node.value))
+  const { value } = node
+  if (typeof value === 'number' && (!Number.isFinite(value) || Math.abs(value) > Number.MAX_SAFE_INTEGER))
     return node.raw
   return node.value === null ? '' : String(node.value)
 }

@@ -267,7 +267,7 @@ deploy: { resources: { limits: { cpus: "0.5", memory: 50M, pids: 9 }, reservatio
 sysctls: [net.core.somaxconn=1024]
 extra_hosts: ["a=1.1.1.1", "b:2.2.2.2", "c=::1", "d:host-gateway", "e=[::1]"]
 logging: { driver: local, options: { max-file: 3 } }
-devices: ["/dev/a", "/dev/a:/dev/b:r", { source: /dev/c, target: /dev/d, permissions: rw }]
+devices: ["/dev/a", "/dev/z:/dev/b", "/dev/a:/dev/b:r", { source: /dev/c, target: /dev/d, permissions: rw }]
 dns: 1.1.1.1
 group_add: [mail, 20]
 user: 1000

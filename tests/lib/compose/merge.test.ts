@@ -106,6 +106,19 @@ test('depends_on merges list over map', async () => {
   )
 })
 
+test('parts of one address pool merge, a second pool is refused', async () => {
+  const network = (pool: string) =>
+    `services: { a: { image: i, networks: [n] } }\nnetworks: { n: { ipam: { config: [${pool}] } } }`
+  const files = {
+    'a.yaml': network('{ subnet: 10.9.0.0/24 }'),
+    'b.yaml': network('{ subnet: 10.9.0.0/24, gateway: 10.9.0.1 }'),
+  }
+  const model = await load(files, { files: ['a.yaml', 'b.yaml'] })
+  assert.equal(model.networks['n']!.ipam, { config: [{ subnet: '10.9.0.0/24', gateway: '10.9.0.1' }] })
+  const other = { ...files, 'b.yaml': network('{ subnet: 10.8.0.0/24 }') }
+  assert.is((await refusal(() => load(other, { files: ['a.yaml', 'b.yaml'] }))).code, 'COMPOSE_UNSUPPORTED')
+})
+
 test('!reset removes and !override replaces', async () => {
   const web = await merged(
     'image: i\nports: ["80:80"]\nuser: x\nenvironment: { A: 1, B: 1 }\ncap_add: [X]',
