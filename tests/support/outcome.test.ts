@@ -64,6 +64,11 @@ outcome('lets a file that says why it was not run count as skipped', () => {
   assert.equal(read, { passed: 0, failed: 0, skipped: 1, failures: [], notRun: ['no container engine'] })
 })
 
+outcome('counts a suite that says why it was not run as skipped, beside what passed', () => {
+  const read = readOutcome({ ...ended, output: ` on podman  not run: podman is missing\n • (1 / 1)\n${totals(1, 1)}` })
+  assert.equal(read, { passed: 1, failed: 0, skipped: 1, failures: [], notRun: ['podman is missing'] })
+})
+
 outcome.run()
 
 const lines = suite('summary')

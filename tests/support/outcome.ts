@@ -30,7 +30,8 @@ export interface Ending {
 
 const failHeader = /^ {3}FAIL {2}(?:(.*?) {2})?"(.*)"$/
 const totals = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +(\d+)$/m
-const notRunLine = /^not run: (.+)$/gm
+// also behind the name of a suite, where a hook finds out
+const notRunLine = /(?:^|\s)not run: (.+)$/gm
 
 /** Reads uvu's output and the way the process ended. Whatever is not clearly a success is a failure with a cause. */
 export function readOutcome(ending: Ending): Outcome {
