@@ -27,7 +27,8 @@ export function endOf(details: ContainerDetails): DevstackError | undefined {
   if (exitCode === 0 && state === 'exited' && error === '') return undefined
   return runtimeError('RUNTIME_EXITED', {
     message: `Container "${name}" ended with ${exitText(exitCode)}${error === '' ? '' : `: ${error}`}.`,
-    hint: logs,
+    // Podman 4 does not always say that it was for lack of memory.
+    hint: exitCode === 137 ? `Somebody killed it, or it wanted more memory than it may have. ${logs}` : logs,
   })
 }
 

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream'
 import { PassThrough } from 'node:stream'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { DevstackError } from '../../lib/errors.ts'
+import { DevstackError, formatError } from '../../lib/errors.ts'
 import { builtImage, contextFingerprint } from '../../lib/runtime/context.ts'
 import { connect } from '../../lib/runtime/docker/connect.ts'
 import { endOf } from '../../lib/runtime/ended.ts'
@@ -90,7 +90,12 @@ function scenarios(
   const scenario = (name: string, body: () => Promise<void>) =>
     test(name, async () => {
       if (!opened) return
-      await body()
+      try {
+        await body()
+      } catch (thrown) {
+        // uvu takes `details` for a text and would lose the test.
+        throw thrown instanceof DevstackError ? new Error(`${thrown.code}: ${formatError(thrown)}`) : thrown
+      }
     })
 
   test.before(async () => {
@@ -242,10 +247,10 @@ function scenarios(
       ['last'],
     )
     const last = lines.find(({ text }) => text === 'last')
-    assert.equal(
-      (await collect(runtime.logs(id, { since: last!.at }))).map(({ text }) => text),
-      ['last'],
-    )
+    const since = (await collect(runtime.logs(id, { since: last!.at }))).map(({ text }) => text)
+    assert.is(since.at(-1), 'last')
+    // Podman 4 knows whole seconds only, and what was printed within the same one comes with it.
+    if (engine === 'docker') assert.is(since.length, 1)
     await runtime.remove(id)
 
     const stop = new AbortController()
@@ -355,9 +360,9 @@ function scenarios(
         { type: 'bind', source: join(folder.path, 'made/deep'), target: '/made', readOnly: false, create: true },
         { type: 'tmpfs', target: '/fast', sizeBytes: 1_048_576, mode: 0o700, uid: 65534 },
       ]
-      const first = await runtime.create(specOf('keeper', { mounts }))
+      const first = await runtime.create(specOf('keeper', { mounts, user: 'nobody' }))
       await runtime.start(first.id)
-      const run = async (id: string, script: string) => runtime.exec(id, { command: ['sh', '-c', script] })
+      const run = (id: string, script: string) => runtime.exec(id, { command: ['sh', '-c', script], user: 'root' })
       assert.is((await run(first.id, 'echo kept > /data/file; cat /host/note')).stdout, 'from the host')
       assert.not.equal((await run(first.id, 'touch /host/x')).exitCode, 0)
       assert.is((await run(first.id, 'stat -c "%a %u" /fast')).stdout.trim(), '700 65534')
@@ -367,7 +372,7 @@ function scenarios(
       assert.is((await refused(runtime.copyOut(first.id, '/nowhere'))).code, 'RUNTIME_NOT_FOUND')
       assert.is((await refused(runtime.removeVolume(volume.name))).code, 'RUNTIME_VOLUME_IN_USE')
       await runtime.remove(first.id, { volumes: true })
-      const second = await runtime.create(specOf('keeper', { mounts }))
+      const second = await runtime.create(specOf('keeper', { mounts, user: 'nobody' }))
       await runtime.start(second.id)
       assert.is((await run(second.id, 'cat /data/file')).stdout, 'kept\n')
       await runtime.remove(second.id)
@@ -479,7 +484,7 @@ function scenarios(
       assert.match(failed.details.join('\n'), /9/)
       const unreadable = await build('FORM nothing\n')
       assert.is(unreadable.code, 'RUNTIME_BUILD_FAILED')
-      assert.match(unreadable.message + unreadable.details.join(' '), /FORM/i)
+      assert.match(unreadable.message, /FORM|no FROM/)
       assert.is((await refused(runtime.build({ context: folder.path, tags: [] }))).code, 'RUNTIME_DOCKERFILE_MISSING')
       assert.is(
         (await refused(runtime.build({ context: join(folder.path, 'no'), tags: [] }))).code,
@@ -546,8 +551,10 @@ function scenarios(
     await runtime.start(hungry.id)
     assert.is(await runtime.wait(hungry.id), 137)
     const killed = await runtime.inspect(hungry.id)
-    assert.is(killed?.oomKilled, true)
-    assert.is(endOf(killed!)?.code, 'RUNTIME_OUT_OF_MEMORY')
+    // Podman 4.3 on cgroup v1 does not tell why.
+    const told = engine === 'docker' || killed?.oomKilled
+    assert.is(endOf(killed!)?.code, told ? 'RUNTIME_OUT_OF_MEMORY' : 'RUNTIME_EXITED')
+    assert.match(endOf(killed!)?.hint ?? '', /memory/)
     await runtime.remove(hungry.id)
 
     const crashing = await runtime.create(

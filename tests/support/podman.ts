@@ -1,6 +1,6 @@
 /** A Podman service of the test's own: storage, networks and socket in a temporary folder, gone afterwards. */
 import { execFile, spawn } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -40,31 +40,24 @@ export async function startPodman(): Promise<Podman> {
     ].join('\n'),
   )
   const socket = path('podman.sock')
-  const child = spawn(
-    'podman',
-    [
-      '--root',
-      path('root'),
-      '--runroot',
-      path('run'),
-      '--tmpdir',
-      path('tmp'),
-      'system',
-      'service',
-      '--time=0',
-      `unix://${socket}`,
-    ],
-    { env: { ...process.env, CONTAINERS_CONF: path('containers.conf') }, stdio: ['ignore', 'ignore', 'pipe'] },
-  )
+  const storage = ['--root', path('root'), '--runroot', path('run'), '--tmpdir', path('tmp')]
+  const env = { ...process.env, CONTAINERS_CONF: path('containers.conf') }
+  const child = spawn('podman', [...storage, 'system', 'service', '--time=0', `unix://${socket}`], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => {
     said += chunk.toString('utf8')
   })
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const stop = async (): Promise<void> => {
+    // What the scenarios did not remove, so that its rules and interfaces go with it.
+    await run('podman', [...storage, 'rm', '--all', '--force', '--time=0'], { env }).catch(() => undefined)
     child.kill('SIGTERM')
     await ended
-    await run('sh', ['-c', 'umount "$0"/root/overlay 2>/dev/null || true', folder.path])
+    await endMonitors(folder.path)
+    await run('umount', [path('root/overlay')]).catch(() => undefined)
     await folder.remove()
   }
   for (let tries = 0; tries < 300 && child.exitCode === null; tries += 1) {
@@ -73,6 +66,20 @@ export async function startPodman(): Promise<Podman> {
   }
   await stop()
   return { missing: `${version} does not start here: ${said.trim().slice(-300)}` }
+}
+
+/** Podman lets the monitor of every exec live five minutes longer; without its storage it would only make a mess. */
+async function endMonitors(folder: string): Promise<void> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (!line.includes(folder) || !/conmon/.test(line)) continue
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It ended by itself.
+    }
+  }
 }
 
 const answers = (socket: string): Promise<boolean> =>

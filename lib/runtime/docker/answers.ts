@@ -130,7 +130,12 @@ export const containerInspect = z.object({
 /** Durations are nanoseconds; `CMD`, `CMD-SHELL`, `NONE` or nothing at all. */
 function healthcheck() {
   return z
-    .object({ Test: z.array(z.string()).nullish(), Timeout: z.number().nullish() })
+    .object({
+      Test: z.array(z.string()).nullish(),
+      Interval: z.number().nullish(),
+      Timeout: z.number().nullish(),
+      Retries: z.number().nullish(),
+    })
     .nullish()
     .catch(undefined)
 }
@@ -282,6 +287,11 @@ const unusable = (doing: Doing, what: string, cause: unknown): DevstackError =>
     hint: 'Is that a Docker or Podman engine of a known version? `devstack run setup` checks it.',
     cause,
   })
+
+/** An image's name as people write it. Podman answers `docker.io/library/debian:12` for `debian:12`. */
+export function familiar(image: string): string {
+  return image.replace(/^docker\.io\/(library\/)?/, '')
+}
 
 /** RFC 3339 as milliseconds since the epoch; 0 for the engine's zero time. */
 export function instant(at: string): number {

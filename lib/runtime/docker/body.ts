@@ -8,11 +8,19 @@ type Json = Readonly<Record<string, unknown>>
 /** The networks beyond the first: engines below 1.44 take only one at creation, so the rest are connected afterwards. */
 export const furtherNetworks = (spec: ContainerSpec): readonly NetworkAttachment[] => spec.networks.slice(1)
 
+export interface BodyOptions {
+  readonly kind: 'docker' | 'podman'
+  /** Minor number of the agreed API version. */
+  readonly api: number
+  /** Of the checkout. */
+  readonly directory?: string
+}
+
 /**
  * The body. `api` is the minor number of the agreed API version; `start_interval` is left out below 44. Labels of ours are
  * added: project, service, hash, stored spec and, when given, the checkout's directory.
  */
-export function createBody(spec: ContainerSpec, options: { readonly api: number; readonly directory?: string }): Json {
+export function createBody(spec: ContainerSpec, options: BodyOptions): Json {
   const [first] = spec.networks
   const exposed = [
     ...spec.ports.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`),
@@ -41,12 +49,12 @@ export function createBody(spec: ContainerSpec, options: { readonly api: number;
     StopTimeout: spec.stopGraceMs === undefined ? undefined : Math.ceil(spec.stopGraceMs / 1000),
     Tty: spec.tty,
     OpenStdin: spec.stdinOpen,
-    HostConfig: hostConfig(spec),
+    HostConfig: hostConfig(spec, options.kind),
     NetworkingConfig: first && { EndpointsConfig: { [first.network]: endpoint(first) } },
   })
 }
 
-function hostConfig(spec: ContainerSpec): Json {
+function hostConfig(spec: ContainerSpec, kind: BodyOptions['kind']): Json {
   const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {}
   for (const { hostIp, hostPort, containerPort, protocol } of spec.ports) {
     const key = `${containerPort}/${protocol}`
@@ -60,7 +68,9 @@ function hostConfig(spec: ContainerSpec): Json {
     Binds: spec.mounts.flatMap((mount) => (mount.type === 'bind' && mount.create ? [bindText(mount)] : [])),
     Mounts: spec.mounts.flatMap(mountObject),
     Tmpfs: Object.fromEntries(
-      spec.mounts.flatMap((mount) => (mount.type === 'tmpfs' ? [[mount.target, tmpfsOptions(mount)] as const] : [])),
+      spec.mounts.flatMap((mount) =>
+        mount.type === 'tmpfs' ? [[mount.target, tmpfsOptions(mount, kind)] as const] : [],
+      ),
     ),
     ExtraHosts: spec.extraHosts,
     Dns: spec.dns,
@@ -115,13 +125,16 @@ function bindText(mount: Extract<Mount, { type: 'bind' }>): string {
   return `${mount.source}:${mount.target}:${mount.readOnly ? 'ro' : 'rw'}`
 }
 
-function tmpfsOptions(mount: Extract<Mount, { type: 'tmpfs' }>): string {
+function tmpfsOptions(mount: Extract<Mount, { type: 'tmpfs' }>, kind: BodyOptions['kind']): string {
+  const owned = mount.uid !== undefined || mount.gid !== undefined
   return [
     'rw',
     ...(mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`]),
     ...(mount.mode === undefined ? [] : [`mode=${mount.mode.toString(8).padStart(4, '0')}`]),
-    ...(mount.uid === undefined ? [] : [`uid=${mount.uid}`]),
-    ...(mount.gid === undefined ? [] : [`gid=${mount.gid}`]),
+    // Podman 4 knows no ids here; `U` gives the mount to the container's user, who is meant in practice.
+    ...(kind === 'podman' && owned ? ['U'] : []),
+    ...(kind === 'podman' || mount.uid === undefined ? [] : [`uid=${mount.uid}`]),
+    ...(kind === 'podman' || mount.gid === undefined ? [] : [`gid=${mount.gid}`]),
   ].join(',')
 }
 

@@ -5,6 +5,7 @@ import * as answers from './answers.ts'
 import { createBody, endpoint, furtherNetworks } from './body.ts'
 import type { ConnectOptions } from './discover.ts'
 import { type Doing, refused } from './failures.ts'
+import { podmanHealthChecks } from './podman-health.ts'
 import { portInUse } from './port-in-use.ts'
 import type { Session } from './session.ts'
 
@@ -39,6 +40,7 @@ const seconds = (ms: number | undefined): number | undefined => (ms === undefine
 /** The calls about containers. */
 export function containerCalls(session: Session, options: ConnectOptions): Calls {
   const { transport } = session
+  const checks = podmanHealthChecks(session)
 
   const post = async (
     idOrName: string,
@@ -75,7 +77,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         (one): ContainerSummary => ({
           id: one.Id,
           name: (one.Names?.[0] ?? one.Id).replace(/^\//, ''),
-          image: one.Image,
+          image: answers.familiar(one.Image),
           imageId: one.ImageID,
           state: answers.containerState(one.State),
           status: one.Status,
@@ -90,9 +92,19 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     async inspect(idOrName, call) {
       const doing = about('Inspecting', idOrName)
       const request = { method: 'GET', path: path(idOrName, '/json'), signal: call?.signal, doing } as const
-      const { status, text } = await transport.call(request, [404])
-      if (status === 404) return undefined
-      return details(answers.read(answers.containerInspect, text, doing))
+      const look = async (): Promise<Inspected | undefined> => {
+        const { status, text } = await transport.call(request, [404])
+        return status === 404 ? undefined : answers.read(answers.containerInspect, text, doing)
+      }
+      const found = await look()
+      if (!found) return undefined
+      const seen = details(found)
+      if (!checks || seen.state !== 'running' || !found.Config.Healthcheck?.Test?.length) return seen
+      const intervalMs = (found.Config.Healthcheck.Interval ?? 0) / 1e6 || 30_000
+      const due = { id: seen.id, status: seen.health?.status ?? 'none', intervalMs }
+      if (!(await checks.run(due, call?.signal))) return seen
+      const after = await look()
+      return after && details(after)
     },
 
     async create(spec, call) {
@@ -102,6 +114,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         path: '/containers/create',
         query: { name: spec.name, platform: spec.platform },
         body: createBody(spec, {
+          kind: session.kind,
           api: session.api,
           ...(options.project && { directory: options.project.directory }),
         }),
@@ -222,8 +235,10 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
   return calls
 }
 
+type Inspected = z.output<typeof answers.containerInspect>
+
 /** An inspection in our nouns. */
-function details(found: z.output<typeof answers.containerInspect>): ContainerDetails {
+function details(found: Inspected): ContainerDetails {
   const { State: state } = found
   const current = answers.containerState(state.Status)
   const health = state.Health ?? state.Healthcheck
@@ -232,7 +247,7 @@ function details(found: z.output<typeof answers.containerInspect>): ContainerDet
   return {
     id: found.Id,
     name: found.Name.replace(/^\//, ''),
-    image: found.Config.Image,
+    image: answers.familiar(found.Config.Image),
     imageId: found.Image,
     state: current,
     status: state.Status,

@@ -54,7 +54,7 @@ export function eventCalls(session: Session): Pick<Runtime, 'events'> & { close(
           for (const listener of listeners) if (matches(listener.filter, event)) listener.push(event)
         }
         // The engine closed the stream in order: it is going down, or it restarts.
-        await delay(100, undefined, { signal, ref: false })
+        await delay(100, undefined, { signal })
       } catch (error) {
         if (signal.aborted) return
         lostAt ??= performance.now()

@@ -127,7 +127,8 @@ export function execCalls(session: Session): Pick<Runtime, 'exec' | 'execInterac
         }
         signal?.throwIfAborted()
         const code = await exitCode(id, doing, signal)
-        const missing = code === 126 || code === 127 ? commandMissing(output.stdout, doing) : undefined
+        const missing =
+          code === 126 || code === 127 ? commandMissing([...output.stdout, ...output.stderr], doing) : undefined
         if (missing) throw missing
         const text = (chunks: readonly Uint8Array[]): string => Buffer.concat(chunks).toString('utf8')
         return { exitCode: code, stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -204,7 +205,7 @@ function feed(connection: Duplex, stdin: NonNullable<ExecOptions['stdin']>): voi
 /** Engines report a command that cannot be started as output and exit code 126 or 127. */
 function commandMissing(output: readonly Uint8Array[], doing: Doing): unknown {
   const said = Buffer.concat(output).toString('utf8').trim()
-  return /^OCI runtime exec failed|^exec failed:/i.test(said)
+  return /^OCI runtime exec failed|^(Error: )?(\w+: )?exec failed:/i.test(said)
     ? refused({ status: 400, message: said }, doing)
     : undefined
 }

@@ -204,4 +204,5 @@ const quoted = (said: string): string | undefined => {
   return name === undefined ? undefined : `"${name.replace(/:$/, '')}"`
 }
 
-const lastClause = (said: string): string => /exec: .*$/s.exec(said)?.[0].replace(/: unknown$/, '') ?? said
+const lastClause = (said: string): string =>
+  /exec: .*$/m.exec(said)?.[0].replace(/: (unknown|OCI runtime .*)$/, '') ?? said

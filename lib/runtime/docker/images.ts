@@ -34,7 +34,7 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
     const found = answers.read(answers.imageInspect, text, doing)
     return {
       id: found.Id.startsWith('sha256:') ? found.Id : `sha256:${found.Id}`,
-      tags: found.RepoTags,
+      tags: found.RepoTags.map(answers.familiar),
       labels: found.Config?.Labels ?? {},
       sizeBytes: found.Size,
       user: found.Config?.User ?? '',
@@ -52,7 +52,7 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
     })
   }
 
-  return {
+  const calls: Calls = {
     image: (reference, call) => find(reference, call?.signal),
 
     async images(filter, call) {
@@ -114,19 +114,23 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
 
     async importImage(tar, reference, call) {
       const doing = about('Importing', reference)
-      const { name, tag } = splitReference(reference)
+      let id: string | undefined
       try {
         const docker = await transport.docker()
+        // Named afterwards: Podman 4 drops the tag of an import, and takes `latest` from another image instead.
         const stream = (await docker.importImage(tar, {
-          repo: name,
-          ...(tag && { tag }),
           ...(call?.signal && { abortSignal: call.signal }),
         })) as unknown as Readable
-        for await (const message of jsonMessages(stream))
+        for await (const message of jsonMessages(stream)) {
           if (typeof message['error'] === 'string') throw { status: 500, message: message['error'] }
+          const status = String(message['status'] ?? message['stream'] ?? '').trim()
+          if (/^(sha256:)?[0-9a-f]{64}$/.test(status)) id = status
+        }
       } catch (error) {
         throw failure(error, doing, call?.signal)
       }
+      if (id === undefined) throw failure(new Error('the engine ended without an image'), doing)
+      await calls.tag(id, reference, call)
       return present(reference, doing, call?.signal)
     },
 
@@ -164,6 +168,7 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
       }
     },
   }
+  return calls
 }
 
 /** Slashes belong to the path of an image, so they stay; the rest is made safe. */

@@ -19,11 +19,12 @@ export async function portInUse(error: unknown, { idOrName, session, containers 
   if (port === undefined) return error
   const hostIp = /(\d+\.\d+\.\d+\.\d+):\d+/.exec(said)?.[1] ?? '0.0.0.0'
   const running = await containers().catch(() => [])
+  const name = running.find((one) => one.id === idOrName)?.name ?? idOrName
   const holder = await holderOf({ port, hostIp, containers: running, local: session.local })
   return new DevstackError({
     kind: 'runtime',
     code: 'RUNTIME_PORT_IN_USE',
-    message: `Container "${idOrName}" cannot publish ${hostIp}:${port}: ${describeHolder(holder)}.`,
+    message: `Container "${name}" cannot publish ${hostIp}:${port}: ${describeHolder(holder)}.`,
     hint:
       holder.kind === 'container'
         ? `Stop it (\`docker stop ${holder.name}\`), or publish another port.`
