@@ -2,7 +2,7 @@
 import type { Autopsy } from '../engine/events.ts'
 import { count, createPaint, formatDuration, type Paint } from './format.ts'
 import { names } from './view.ts'
-import { visibleText } from './width.ts'
+import { oneLine } from './width.ts'
 
 /** Lines without indentation or final newline; log lines stand behind `| `. */
 export function formatAutopsy(autopsy: Autopsy, paint: Paint = createPaint(false)): string[] {
@@ -14,23 +14,21 @@ export function formatAutopsy(autopsy: Autopsy, paint: Paint = createPaint(false
   })
   if (answers.length === 0) lines.push('answers   none')
   if (container) {
-    const facts = [container.state]
+    const facts = [clean(container.state)]
     if (container.exitCode !== null) facts.push(`exit code ${container.exitCode}`)
     if (container.oomKilled) facts.push('killed for want of memory')
     facts.push(container.restarts === 0 ? 'never restarted' : `restarted ${count(container.restarts, 'time')}`)
-    lines.push(`container ${container.name}: ${facts.join(', ')}`)
+    lines.push(`container ${clean(container.name)}: ${facts.join(', ')}`)
   }
   if (logs.length > 0) {
     lines.push(`last ${logs.length === 1 ? 'log line' : `${logs.length} log lines`}`)
     for (const log of logs) lines.push(paint.dim(`  | ${clean(log)}`))
   }
   if (blocked.length > 0) lines.push(`blocked   ${names(blocked, 8)}`)
-  lines.push(`further   ${paint.cyan(next)}`)
+  lines.push(`further   ${paint.cyan(clean(next))}`)
   return lines
 }
 
 function clean(text: string): string {
-  return visibleText(text)
-    .replace(/\s*\n\s*/g, ' ')
-    .trimEnd()
+  return oneLine(text).trimEnd()
 }

@@ -2,7 +2,7 @@
 import { formatDuration, type Paint, pad, truncate } from './format.ts'
 import { type Row, type RowState, rowDetail, rowState, rowTimes } from './rows.ts'
 import { firstLine, type RunView } from './view.ts'
-import { textWidth, visibleText } from './width.ts'
+import { oneLine, textWidth } from './width.ts'
 
 export interface FrameOptions {
   readonly view: RunView
@@ -88,7 +88,7 @@ function line(options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>, pa
     text += `  ${paint.dim(time)}`
     left -= textWidth(time) + 2
   }
-  const detail = visibleText(parts.detail).replace(/\s+/g, ' ').trim()
+  const detail = oneLine(parts.detail).trim()
   if (left >= 8 && detail) text += `  ${paint.dim(truncate(detail, left - 2))}`
   return text.trimEnd()
 }

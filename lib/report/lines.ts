@@ -4,7 +4,7 @@ import { count, createPaint, formatBytes, formatDuration, type Paint, pad } from
 import type { Sink } from './reporter.ts'
 import { formatEnd } from './summary.ts'
 import { apply, createView, describeWait, firstLine, type NodeView } from './view.ts'
-import { textWidth, visibleText } from './width.ts'
+import { oneLine, textWidth, visibleText } from './width.ts'
 
 export interface LinesOptions {
   readonly write: (text: string) => void
@@ -29,8 +29,9 @@ export function createLinesReporter(options: LinesOptions): Sink {
   let width = 8
 
   const say = (node: string, mark: ':' | '|', text: string) => {
-    const name = paint[colourOf(node)](pad(node, width))
-    write(`${name} ${paint.dim(mark)}${text ? ` ${text}` : ''}\n`)
+    const name = paint[colourOf(node)](pad(oneLine(node), width))
+    const line = oneLine(text)
+    write(`${name} ${paint.dim(mark)}${line ? ` ${line}` : ''}\n`)
   }
 
   /** Whether this answer is news worth a line now. */

@@ -4,7 +4,7 @@ import { formatPlace } from '../errors.ts'
 import { formatAutopsy } from './autopsy.ts'
 import { count, createPaint, formatDuration, type Paint } from './format.ts'
 import { countStates, type NodeView, names, type RunView } from './view.ts'
-import { visibleText } from './width.ts'
+import { oneLine, visibleText } from './width.ts'
 
 const shownTail = 10
 const shownFailures = 20
@@ -128,6 +128,6 @@ function path(nodes: readonly string[]): string {
 
 /** Nodes that never ran because of one failed node, as one line: `3 cancelled because migrate failed: a, b, c`. */
 export function describeCancelled(nodes: readonly string[], because: string | undefined, cause: string): string {
-  const why = because === undefined ? cause : `because ${because} failed`
+  const why = because === undefined ? oneLine(cause) : `because ${because} failed`
   return nodes.length === 1 ? `cancelled: ${nodes[0]}, ${why}` : `${nodes.length} cancelled, ${why}: ${names(nodes)}`
 }

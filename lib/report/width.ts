@@ -56,3 +56,8 @@ export function visibleText(text: string): string {
   if (plain.test(text)) return text
   return stripVTControlCharacters(text).replace(/\r\n?/g, '\n').replaceAll('\t', '  ').replace(controls, '')
 }
+
+/** The same on one line: runs of line feeds become a space. */
+export function oneLine(text: string): string {
+  return plain.test(text) ? text : visibleText(text).replace(/\s*\n\s*/g, ' ')
+}
