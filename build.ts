@@ -15,8 +15,8 @@ const external = [
   'listr2',
   '@inquirer/confirm',
   '@inquirer/select',
-  'pg',
-  'ioredis',
+  'tar-fs',
+  'ignore',
 ]
 
 const entryPoints = { cli: 'lib/cli/main.ts', index: 'lib/index.ts', packs: 'tasks/index.ts' }
@@ -39,6 +39,8 @@ async function bundle(): Promise<void> {
     platform: 'node',
     target: 'node22',
     external,
+    // the ES module of yaml: its CommonJS build loses its names behind a dynamic import
+    alias: { yaml: './node_modules/yaml/browser/index.js' },
     chunkNames: 'chunks/[name]-[hash]',
     logLevel: 'warning',
     legalComments: 'none',

@@ -13,6 +13,13 @@ export interface Project {
   readonly environment: Readonly<Record<string, string>>
 }
 
+export interface AttachedStreams {
+  readonly stdin: NodeJS.ReadableStream
+  readonly stdout: NodeJS.WritableStream
+  readonly tty: boolean
+  readonly size?: { readonly columns: number; readonly rows: number }
+}
+
 export interface Terminal {
   /** Standard output and input are a terminal, so a person can be asked. */
   readonly interactive: boolean
@@ -22,6 +29,11 @@ export interface Terminal {
   write(text: string): void
   /** Asks a yes/no question; `--yes` answers true. Without a terminal and without `--yes` throws CONFIRMATION_NEEDED. */
   confirm(question: string): Promise<boolean>
+  /**
+   * Lends standard input and output to something that talks to the person itself (a shell in a container): raw mode on a
+   * terminal, back to normal afterwards whatever happens.
+   */
+  attach<T>(use: (streams: AttachedStreams) => Promise<T>): Promise<T>
   /** Lets the user choose with the arrow keys; without a terminal throws CHOICE_NEEDED naming the choices. */
   choose(question: string, choices: readonly { readonly value: string; readonly label: string }[]): Promise<string>
 }

@@ -13,7 +13,7 @@ export {
   type TaskTree,
   task,
 } from './config/define.ts'
-export type { Ambient, ExecCommandOptions, Project, Terminal } from './context.ts'
+export type { Ambient, AttachedStreams, ExecCommandOptions, Project, Terminal } from './context.ts'
 export type { Autopsy, RunEvent, Step } from './engine/events.ts'
 export {
   type AfterOptions,
@@ -64,3 +64,13 @@ export {
   type RuntimeReader,
   type ServiceHandle,
 } from './runtime/runtime.ts'
+export {
+  composeDependenciesOf,
+  type LoadedStack,
+  loadStack,
+  numberOf,
+  type StackOptions,
+  type StackPlace,
+} from './stack/compose.ts'
+export { type BuiltImage, imageTask } from './stack/image.ts'
+export { handleOf, serviceHandle } from './stack/service.ts'

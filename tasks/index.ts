@@ -1,2 +1,2 @@
 /** The built-in packs. */
-export {}
+export { type HaStackOptions, haStack } from './stack/pack.ts'

@@ -39,5 +39,8 @@ export interface GateOptions<V> {
   readonly subjects?: (value: V) => readonly string[]
 }
 
-export type ContainerGate<V> = Gate<V, { readonly runtime: Runtime }>
+export type ContainerGate<V> = Gate<V, { readonly runtime: Runtime }> & {
+  /** Asks once, now; for `health` and `status`, which do not wait. */
+  ask?(value: V, context: ProbeContext): Promise<Answer>
+}
 export type ContainerGateContext = GateContext & { readonly runtime: Runtime }

@@ -5,7 +5,7 @@
 import { type Duration, type Gate, milliseconds } from '../engine/task.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { Answers, formatWait, GateError, performAutopsy } from './autopsy.ts'
-import type { Answer, ContainerGate, ContainerGateContext, GateOptions, Probe } from './gate.ts'
+import type { Answer, ContainerGate, ContainerGateContext, GateOptions, Probe, ProbeContext } from './gate.ts'
 import { type Doom, Lifeline } from './lifeline.ts'
 
 /** A probe that can say what it asks, for autopsies. Every probe of this folder does. */
@@ -32,6 +32,19 @@ export function gate<V>(options: GateOptions<V>): ContainerGate<V> {
     description: options.description,
     hold: (value, context) => new Wait(options, within, value, context).run(),
     bounded: (withinMs) => gate({ ...options, within: withinMs }),
+    ask: (value, context) => askOnce(options, value, context),
+  }
+}
+
+/** One attempt, bounded like each of a wait; a probe that throws has answered "unhealthy". */
+async function askOnce<V>(options: GateOptions<V>, value: V, context: ProbeContext): Promise<Answer> {
+  const timeout = options.attemptTimeout ?? 5000
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeout)])
+  try {
+    return await options.probe(value, { ...context, signal })
+  } catch (thrown) {
+    context.signal.throwIfAborted()
+    return { healthy: false, detail: signal.aborted ? `no answer within ${timeout} ms` : messageOf(thrown) }
   }
 }
 

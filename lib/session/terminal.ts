@@ -24,6 +24,20 @@ export function createTerminal(options: TerminalOptions): Terminal {
     write: (text) => {
       stdout.write(options.redact(text))
     },
+    async attach(use) {
+      const resume = options.suspend()
+      if (interactive) stdin.setRawMode(true)
+      try {
+        const size = interactive ? { size: { columns: stdout.columns, rows: stdout.rows } } : {}
+        return await use({ stdin, stdout, tty: interactive, ...size })
+      } finally {
+        if (interactive) stdin.setRawMode(false)
+        // a stream that is still read keeps the process alive
+        stdin.pause()
+        stdin.unref?.()
+        resume()
+      }
+    },
     async confirm(question) {
       if (options.yes) return true
       if (!interactive) {

@@ -1,10 +1,11 @@
 /** `compose('compose.yaml')`: the services of compose files as tasks with gates on their edges. */
 import { createHash } from 'node:crypto'
-import { basename, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import {
   buildOptions,
   type ComposeModel,
   type ComposeService,
+  composeDependencies,
   containerSpec,
   imageOf,
   loadCompose,
@@ -12,7 +13,7 @@ import {
   volumeSpecs,
 } from '../compose/index.ts'
 import { task } from '../config/define.ts'
-import type { Need, Task, TaskReference } from '../engine/task.ts'
+import type { Need, Needs, Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { labels, type ServiceHandle } from '../runtime/runtime.ts'
@@ -26,6 +27,8 @@ export interface StackOptions {
   readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
   /** Images that are made by tasks: for `FROM` lines and `image:` entries. */
   readonly images?: Readonly<Record<string, Need<BuiltImage>>>
+  /** What must be done before the first network or image is made. */
+  readonly before?: Needs
   /** Variables for interpolation, over the project's. */
   readonly environment?: Readonly<Record<string, string>>
 }
@@ -52,12 +55,14 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
   const { directory, project } = place
   const model = await loadCompose({
     files: options.files.map((file) => resolve(directory, file)),
-    directory,
+    // as in docker compose: relative paths are those of the first file's folder
+    directory: dirname(resolve(directory, options.files[0] ?? '.')),
     environment: { DEVSTACK_PROJECT: project, ...place.environment, ...options.environment },
     profiles: options.profiles ?? [],
     projectName: project,
   })
-  const ground = groundTask(model, project)
+  const before = options.before ?? {}
+  const ground = groundTask(model, project, before)
   const images = new Map<string, Task<BuiltImage>>()
   const maker = (reference: string): Need<BuiltImage> | undefined =>
     options.images?.[reference] ?? images.get(reference)
@@ -68,7 +73,7 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
     images.set(
       tag,
       build
-        ? imageTask({ ...build, tags: [tag, ...build.tags.filter((one) => one !== tag)] }, maker)
+        ? imageTask({ ...build, tags: [tag, ...build.tags.filter((one) => one !== tag)] }, { maker, before })
         : imageFor(service, tag, options),
     )
   }
@@ -109,6 +114,7 @@ function imageFor(service: ComposeService, reference: string, options: StackOpti
     ...(service.platform === undefined ? {} : { platform: service.platform }),
     ...(service.pull_policy === undefined ? {} : { policy: service.pull_policy }),
     maker: (wanted) => options.images?.[wanted],
+    ...(options.before ? { before: options.before } : {}),
   })
 }
 
@@ -124,13 +130,14 @@ function require(model: ComposeModel, services: ReadonlyMap<string, ServiceTasks
 }
 
 /** Networks and named volumes; reused while they are there. */
-function groundTask(model: ComposeModel, project: string): Task<undefined> {
+function groundTask(model: ComposeModel, project: string, before: Needs): Task<undefined> {
   const networks = networkSpecs(model, project)
   const volumes = volumeSpecs(model, project)
   const label = (): Record<string, string> => ({ [labels.project]: project })
   return task({
     description: 'Make networks and volumes',
     label: 'networks and volumes',
+    needs: before,
     private: true,
     effect: 'create',
     observe: async ({ runtime, signal }) => {
@@ -185,4 +192,12 @@ export function numberOf(project: string, below: number): number {
   return createHash('sha256').update(project).digest().readUInt32BE() % below
 }
 
-export type { TaskReference }
+/** For each service the services it depends on. */
+export function composeDependenciesOf(model: ComposeModel): Map<string, readonly string[]> {
+  return new Map(
+    Object.values(model.services).map((service) => [
+      service.name,
+      composeDependencies(service).map((one) => one.service),
+    ]),
+  )
+}

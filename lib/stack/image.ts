@@ -1,7 +1,7 @@
 /** Images as nodes of the graph: built when their context changed, pulled when they are not there. */
 import { z } from 'zod'
 import { task } from '../config/define.ts'
-import type { Need, Task } from '../engine/task.ts'
+import type { Need, Needs, Task } from '../engine/task.ts'
 import { contextFingerprint } from '../runtime/context.ts'
 import { type BuildOptions, type Image, labels } from '../runtime/runtime.ts'
 import { baseImages } from './dockerfile.ts'
@@ -15,8 +15,18 @@ const builtImage = z.object({ id: z.string(), tag: z.string() })
 /** Gives the task that makes an image another one builds on; undefined when nobody here makes it. */
 export type ImageMaker = (reference: string) => Need<BuiltImage> | undefined
 
+export interface ImageTaskOptions {
+  /** Who makes the images that this one builds on. */
+  readonly maker?: ImageMaker
+  /** What must be done first, for instance an engine be there. */
+  readonly before?: Needs
+}
+
 /** A task that builds an image, skipped while its context, arguments and base images are unchanged. */
-export function imageTask(build: BuildOptions, maker: ImageMaker = () => undefined): Task<BuiltImage> {
+export function imageTask(
+  build: BuildOptions,
+  { maker = () => undefined, before = {} }: ImageTaskOptions = {},
+): Task<BuiltImage> {
   const tag = build.tags[0]!
   return task({
     description: `Build the image ${tag}`,
@@ -30,7 +40,7 @@ export function imageTask(build: BuildOptions, maker: ImageMaker = () => undefin
         const need = maker(base)
         return need ? [[base, need] as const] : []
       })
-      return Object.fromEntries(makers)
+      return { ...before, ...Object.fromEntries(makers) }
     },
     observe: async ({ runtime, needs, signal }) => {
       const image = await runtime.image(tag, { signal })
@@ -57,15 +67,24 @@ export function imageTask(build: BuildOptions, maker: ImageMaker = () => undefin
   })
 }
 
+function isBuilt(value: unknown): value is BuiltImage {
+  return typeof value === 'object' && value !== null && 'tag' in value && 'id' in value
+}
+
 async function fingerprintOf(build: BuildOptions, bases: Readonly<Record<string, unknown>>): Promise<string> {
-  const below = Object.values(bases).map((base) => (base as BuiltImage).id)
+  const below = Object.values(bases).flatMap((base) => (isBuilt(base) ? [base.id] : []))
   return [await contextFingerprint(build), ...below].join(' ')
 }
 
 /** A task that pulls an image unless it is here. `policy`: as compose's `pull_policy`. */
 export function pulledImage(
   reference: string,
-  options: { readonly platform?: string; readonly policy?: string; readonly maker?: ImageMaker } = {},
+  options: {
+    readonly platform?: string
+    readonly policy?: string
+    readonly maker?: ImageMaker
+    readonly before?: Needs
+  } = {},
 ): Task<BuiltImage> {
   const made = options.maker?.(reference)
   const found = (image: Image): BuiltImage => ({ id: image.id, tag: reference })
@@ -75,7 +94,7 @@ export function pulledImage(
     private: true,
     effect: 'create',
     returns: builtImage,
-    needs: made ? { made } : {},
+    needs: { ...options.before, ...(made ? { made } : {}) },
     observe: async ({ runtime, signal }) => {
       const image = await runtime.image(reference, { signal })
       if (!image) return { state: 'stale', cause: 'there is no such image' }

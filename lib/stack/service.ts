@@ -53,13 +53,11 @@ export interface ServiceOptions {
   readonly others: (name: string) => ServiceTasks
   /** In place of the container's own healthcheck. */
   readonly gates?: readonly ContainerGate<ServiceHandle>[]
-  /** Deadline of its gates when they say none. */
-  readonly priority?: number
 }
 
 /** The tasks of one service. Everything that depends on it says which of the three it waits for. */
 export function serviceTasks(options: ServiceOptions): ServiceTasks {
-  const { service, project } = options
+  const { service } = options
   const create = createTask(options)
   const start = startTask(options, create)
   const ready = task({
@@ -87,7 +85,6 @@ export function serviceTasks(options: ServiceOptions): ServiceTasks {
     returns: serviceHandle,
     run: ({ needs }) => needs.container,
   })
-  void project
   return { create, start, ready, completed }
 }
 
@@ -110,6 +107,8 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
     private: true,
     effect: 'create',
     partOf: service.name,
+    // the engine does the work
+    weight: 0,
     needs: { image: options.image, ground: options.ground },
     returns: serviceHandle,
     observe: async (context) => {
@@ -192,6 +191,7 @@ function startTask(options: ServiceOptions, create: Task<ServiceHandle>): Task<S
     private: true,
     effect: 'create',
     partOf: service.name,
+    weight: 0,
     needs: { ...waits, container: create } as { container: Task<ServiceHandle> },
     returns: serviceHandle,
     observe: async (context) => {

@@ -1,0 +1,192 @@
+/** `.env.local`: credentials, ports and the subnet of this checkout. Made once, mode 0600, never a shared default. */
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import { DevstackError, messageOf, numberOf, type Task, task } from '../../lib/index.ts'
+
+/** What the stack needs to know about a checkout. */
+export const secretNames = [
+  'POSTGRES_PASSWORD',
+  'REPLICATION_PASSWORD',
+  'PATRONI_PASSWORD',
+  'APP_PASSWORD',
+  'REDIS_PASSWORD',
+] as const
+
+/** Published ports with the numbers they get unless somebody listens there. */
+export const portNames: Readonly<Record<string, number>> = {
+  ETCD1_PORT: 12379,
+  ETCD2_PORT: 12380,
+  ETCD3_PORT: 12381,
+  POSTGRES1_PORT: 15432,
+  POSTGRES2_PORT: 15433,
+  POSTGRES3_PORT: 15434,
+  PATRONI1_PORT: 18008,
+  PATRONI2_PORT: 18009,
+  PATRONI3_PORT: 18010,
+  REDIS1_PORT: 16379,
+  REDIS2_PORT: 16380,
+  REDIS3_PORT: 16381,
+  SENTINEL1_PORT: 26379,
+  SENTINEL2_PORT: 26380,
+  SENTINEL3_PORT: 26381,
+  BACKEND_PORT: 8080,
+  FRONTEND_PORT: 3000,
+}
+
+/** Free blocks of ports are looked for this far apart. */
+const blockStep = 50
+const fileName = '.env.local'
+
+export interface CheckoutEnvironment {
+  /** Every variable the stack needs, written already or not. */
+  readonly variables: Readonly<Record<string, string>>
+  /** Those that are not written yet. */
+  readonly pending: Readonly<Record<string, string>>
+  readonly file: string
+}
+
+const made = new Map<string, Promise<CheckoutEnvironment>>()
+
+/**
+ * The variables of a checkout. What is in neither the environment nor `.env.local` is made up here, in memory: planning
+ * writes nothing. One answer a process, so that what is written later is what was planned with.
+ */
+export function checkoutEnvironment(
+  directory: string,
+  environment: Readonly<Record<string, string>>,
+  project: string,
+): Promise<CheckoutEnvironment> {
+  const file = join(directory, fileName)
+  let found = made.get(file)
+  if (!found) {
+    found = makeEnvironment(file, environment, project)
+    made.set(file, found)
+  }
+  return found
+}
+
+/** Forgets what was made up, after waiting for another run that may have written the file. */
+export function forgetEnvironment(): void {
+  made.clear()
+}
+
+async function makeEnvironment(
+  file: string,
+  environment: Readonly<Record<string, string>>,
+  project: string,
+): Promise<CheckoutEnvironment> {
+  const known = { ...readFile(file), ...environment }
+  const pending: Record<string, string> = {}
+  for (const name of secretNames) if (!known[name]) pending[name] = randomBytes(18).toString('base64url')
+  if (!known['DEVSTACK_SUBNET_PREFIX']) {
+    // 10.64.0 to 10.127.255: rarely used by companies' own networks, and outside Docker's default pools
+    const number = numberOf(project, 64 * 256)
+    pending['DEVSTACK_SUBNET_PREFIX'] = `10.${64 + (number >> 8)}.${number & 255}`
+  }
+  const missing = Object.keys(portNames).filter((name) => !known[name])
+  if (missing.length > 0) {
+    const offset = missing.length === Object.keys(portNames).length ? await freeOffset() : 0
+    for (const name of missing) pending[name] = String(portNames[name]! + offset)
+  }
+  return { variables: { ...pending, ...known }, pending, file }
+}
+
+/** The first block in which nobody listens; 0, the documented numbers, when it is free. */
+async function freeOffset(): Promise<number> {
+  for (let offset = 0; offset < blockStep * 20; offset += blockStep) {
+    const free = await Promise.all(Object.values(portNames).map((port) => isFree(port + offset)))
+    if (free.every(Boolean)) return offset
+  }
+  return 0
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)))
+  })
+}
+
+function readFile(file: string): Record<string, string> {
+  if (!existsSync(file)) return {}
+  try {
+    return parseEnv(readFileSync(file, 'utf8')) as Record<string, string>
+  } catch (thrown) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'ENV_FILE_UNREADABLE',
+      message: `${file} can not be read: ${messageOf(thrown)}`,
+      hint: `Check who owns it and its mode: ls -l ${file}`,
+      cause: thrown,
+    })
+  }
+}
+
+/** The task that writes `.env.local`, for whoever needs the stack's variables. */
+export function environmentTask(place: {
+  directory: string
+  environment: Readonly<Record<string, string>>
+  project: string
+}): Task<undefined> {
+  const read = (): Promise<CheckoutEnvironment> =>
+    checkoutEnvironment(place.directory, place.environment, place.project)
+  return task({
+    description: `Create ${fileName} with credentials of this checkout`,
+    label: 'environment',
+    private: true,
+    effect: 'create',
+    observe: async ({ secret }) => {
+      const { pending, variables } = await read()
+      for (const name of secretNames) secret(variables[name]!)
+      const names = Object.keys(pending)
+      if (names.length === 0) return { state: 'fresh', cause: `${fileName} has everything`, value: undefined }
+      return {
+        state: 'stale',
+        cause: existsSync(join(place.directory, fileName))
+          ? `${fileName} has no ${names[0]}`
+          : `there is no ${fileName}`,
+      }
+    },
+    run: async ({ log }) => {
+      const { pending, file } = await read()
+      write(file, pending)
+      log(`wrote ${Object.keys(pending).length} variables to ${fileName}`)
+    },
+  })
+}
+
+function write(file: string, pending: Readonly<Record<string, string>>): void {
+  const before = existsSync(file)
+    ? readFileSync(file, 'utf8')
+    : '# Made by devstack for this checkout alone. Keep it out of version control.\n'
+  const clash = Object.keys(pending).find((name) => parseEnv(before)[name] !== undefined)
+  if (clash !== undefined) {
+    throw new DevstackError({
+      kind: 'state',
+      code: 'ENV_FILE_CHANGED',
+      message: `${file} got ${clash} from somebody else meanwhile.`,
+      hint: 'Run the command again: it takes what is there now.',
+    })
+  }
+  const lines = Object.entries(pending).map(([name, value]) => `${name}=${value}\n`)
+  const draft = `${file}.${process.pid}.tmp`
+  try {
+    writeFileSync(draft, `${before}${before.endsWith('\n') ? '' : '\n'}${lines.join('')}`, { mode: 0o600 })
+    chmodSync(draft, 0o600)
+    renameSync(draft, file)
+  } catch (thrown) {
+    throw new DevstackError({
+      kind: 'state',
+      code: 'ENV_FILE_UNWRITABLE',
+      message: `${file} can not be written: ${messageOf(thrown)}`,
+      hint: 'Make the folder writable, or make room on the disk.',
+      cause: thrown,
+    })
+  }
+  // the next look is at what is written now
+  made.clear()
+}

@@ -1,0 +1,46 @@
+/** What each service of the HA stack must show before it counts as ready. */
+import { type ContainerGate, gate, type ServiceHandle } from '../../lib/index.ts'
+import { etcdMember } from './etcd.ts'
+import { postgresCluster, postgresMember } from './patroni.ts'
+import { redisNode } from './redis.ts'
+import { sentinelNode } from './sentinel.ts'
+
+/** Gates by service name. */
+export function serviceGates(password: string): Record<string, ContainerGate<ServiceHandle>> {
+  const gates: Record<string, ContainerGate<ServiceHandle>> = {}
+  for (const number of [1, 2, 3]) {
+    gates[`etcd${number}`] = gate({
+      description: 'etcd member started, one leader, linearizable read',
+      question: 'etcd /v3/maintenance/status, /v3/cluster/member/list, /v3/kv/range',
+      probe: etcdMember({ members: 3 }),
+      within: '60s',
+    })
+    gates[`postgres${number}`] = gate({
+      description: 'PostgreSQL leader, or a streaming replica',
+      question: 'Patroni GET /patroni',
+      probe: postgresMember(),
+      within: '120s',
+    })
+    gates[`redis${number}`] = gate({
+      description: 'Redis master, or a replica whose link is up',
+      question: 'Redis INFO replication',
+      probe: redisNode({ password }),
+      within: '60s',
+    })
+    gates[`sentinel${number}`] = gate({
+      description: 'Sentinel quorum, every replica and Sentinel known',
+      question: 'SENTINEL CKQUORUM, SENTINEL MASTER',
+      probe: sentinelNode({ password }),
+      within: '60s',
+    })
+  }
+  return gates
+}
+
+/** One leader, each replica streaming, a synchronous standby: nothing acknowledged can be lost. */
+export const postgresReplicated: ContainerGate<readonly ServiceHandle[]> = gate({
+  description: 'PostgreSQL leader, replicas streaming, synchronous standby',
+  question: 'Patroni GET /cluster',
+  probe: postgresCluster(),
+  within: '120s',
+})

@@ -1,0 +1,163 @@
+/** `health` and `status`: asks each service what its gate would ask, once. */
+import {
+  type Ambient,
+  type Answer,
+  type ContainerGate,
+  type ContainerSummary,
+  DevstackError,
+  handleOf,
+  type ServiceHandle,
+  type Task,
+  task,
+  z,
+} from '../../lib/index.ts'
+import { chosen, notUp, projectContainers, serviceOf } from './handles.ts'
+import { formatServices, type ServiceRow } from './table.ts'
+
+export interface HealthOptions {
+  /** Gates by service; a service without one is healthy while it runs (and its own healthcheck does not object). */
+  readonly gates: (context: Around) => Promise<Readonly<Record<string, ContainerGate<ServiceHandle>>>>
+  /** Services that must be there. */
+  readonly expected: (context: Around) => Promise<readonly string[]>
+}
+
+type Around = Ambient & { readonly signal: AbortSignal }
+
+/** One answer for each service, missing ones included. */
+export async function readHealth(
+  context: Around,
+  options: HealthOptions,
+  names?: readonly string[],
+): Promise<readonly ServiceRow[]> {
+  const [containers, gates, expected] = await Promise.all([
+    projectContainers(context),
+    options.gates(context),
+    options.expected(context),
+  ])
+  const wanted = names && names.length > 0 ? chosen(containers, names) : containers
+  const rows = await Promise.all(wanted.map((container) => rowOf(container, gates, context)))
+  if (names && names.length > 0) return rows
+  const missing = expected.filter((name) => !containers.some((container) => serviceOf(container) === name))
+  return [
+    ...rows,
+    ...missing.map(
+      (service): ServiceRow => ({
+        service,
+        state: 'missing',
+        healthy: false,
+        detail: 'there is no container',
+        ports: [],
+      }),
+    ),
+  ]
+}
+
+async function rowOf(
+  container: ContainerSummary,
+  gates: Readonly<Record<string, ContainerGate<ServiceHandle>>>,
+  context: Around,
+): Promise<ServiceRow> {
+  const service = serviceOf(container)
+  const base = { service, state: container.state, ports: container.ports }
+  if (container.state !== 'running') return { ...base, healthy: false, detail: container.status }
+  const gate = gates[service]
+  let answer: Answer
+  if (gate?.ask) answer = await gate.ask(handleOf(container, service), context)
+  else if (/\(unhealthy\)/.test(container.status)) answer = { healthy: false, detail: container.status }
+  else answer = { healthy: true, detail: container.status }
+  return { ...base, healthy: answer.healthy, detail: answer.detail }
+}
+
+const common = { services: z.array(z.string()).optional().describe('only these, separated by commas') }
+
+/** `health`: exit code 0 healthy, 1 unhealthy, 2 usage, 3 the deadline passed. */
+export function healthTask(options: HealthOptions): Task<undefined> {
+  return task({
+    description: 'Ask every service whether it is really healthy',
+    effect: 'read',
+    interactive: true,
+    params: z.object({
+      ...common,
+      json: z.boolean().default(false).describe('print JSON'),
+      wait: z.boolean().default(false).describe('wait until all are healthy'),
+      timeout: z.coerce.number().positive().default(60).describe('with --wait: seconds until it gives up'),
+    }),
+    run: async (context) => {
+      const { params, terminal, signal } = context
+      const until = Date.now() + params.timeout * 1000
+      for (;;) {
+        const rows = await readHealth(context, options, params.services)
+        const healthy = rows.length > 0 && rows.every((row) => row.healthy)
+        const late = Date.now() >= until
+        if (healthy || !params.wait || late) {
+          print(rows, healthy, context)
+          if (healthy) return
+          if (rows.length === 0) throw notUp()
+          throw unhealthy(rows, params.wait && late ? params.timeout : undefined)
+        }
+        await pause(100, signal)
+      }
+      function print(
+        rows: readonly ServiceRow[],
+        healthy: boolean,
+        { params: { json } }: { params: { json: boolean } },
+      ): void {
+        if (json) {
+          const services = rows.map(({ service, state, healthy: one, detail }) => ({
+            service,
+            state,
+            healthy: one,
+            detail,
+          }))
+          terminal.write(`${JSON.stringify({ healthy, services }, null, 2)}\n`)
+        } else if (rows.length > 0)
+          terminal.write(formatServices(rows, { width: terminal.columns, colors: terminal.colors }))
+      }
+    },
+  })
+}
+
+function unhealthy(rows: readonly ServiceRow[], waited: number | undefined): DevstackError {
+  const bad = rows.filter((row) => !row.healthy)
+  const names = bad.map(({ service }) => service).join(', ')
+  return new DevstackError({
+    kind: waited === undefined ? 'gate' : 'timeout',
+    code: waited === undefined ? 'STACK_UNHEALTHY' : 'STACK_UNHEALTHY_IN_TIME',
+    message: `${bad.length} of ${rows.length} services ${bad.length === 1 ? 'is' : 'are'} unhealthy${waited === undefined ? '' : ` after ${waited} s`}: ${names}.`,
+    hint: `See why with: devstack run logs --services ${bad[0]!.service}`,
+  })
+}
+
+/** `status`: what is there, without a verdict. */
+export function statusTask(options: HealthOptions): Task<undefined> {
+  return task({
+    description: 'Show the services, their addresses and roles',
+    aliases: ['ps'],
+    effect: 'read',
+    interactive: true,
+    params: z.object({ ...common, json: z.boolean().default(false).describe('print JSON') }),
+    run: async (context) => {
+      const { params, terminal } = context
+      const rows = await readHealth(context, options, params.services)
+      const up = rows.some(({ state }) => state !== 'missing')
+      if (params.json) terminal.write(`${JSON.stringify(rows, null, 2)}\n`)
+      else if (!up) terminal.write('The stack is not up. Start it with: devstack run up\n')
+      else terminal.write(formatServices(rows, { width: terminal.columns, colors: terminal.colors }))
+    },
+  })
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason)
+    const abort = (): void => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', abort)
+      resolve()
+    }, ms)
+    signal.addEventListener('abort', abort, { once: true })
+  })
+}

@@ -1,0 +1,133 @@
+/** The `stack` pack: the HA stack of compose/ with the workflows around it. */
+import { join } from 'node:path'
+import {
+  type BuiltImage,
+  definePack,
+  imageTask,
+  type LoadedStack,
+  loadStack,
+  type Needs,
+  type Pack,
+  type PackContext,
+  type ServiceHandle,
+  type Task,
+  task,
+} from '../../lib/index.ts'
+import { downTask } from './down.ts'
+import { checkoutEnvironment, environmentTask, secretNames } from './environment.ts'
+import { execTask } from './exec.ts'
+import { postgresReplicated, serviceGates } from './gates.ts'
+import { projectContainers, serviceOf } from './handles.ts'
+import { type HealthOptions, healthTask, statusTask } from './health.ts'
+import { logsTask } from './logs.ts'
+import { packageFolder } from './package.ts'
+import { baseImageTask, engineTask, markerTask, preflightTask, setupTask } from './setup.ts'
+import { type UpParams, upTask } from './up.ts'
+
+export interface HaStackOptions {
+  /** Compose files merged over devstack's own, relative to the config. */
+  readonly files?: readonly string[]
+  readonly profiles?: readonly string[]
+}
+
+/** 3 etcd, 3 PostgreSQL under Patroni, Redis with two replicas and 3 Sentinels, and the tasks around them. */
+export function haStack(options: HaStackOptions = {}): Pack {
+  return definePack({
+    name: 'stack',
+    secrets: secretNames,
+    tasks: (context) => stackTasks(new HaStack(options, context)),
+  })
+}
+
+function stackTasks(stack: HaStack): Record<string, Task> {
+  const engine = engineTask()
+  const { environment } = stack
+  const preflight = preflightTask(engine, () => stack.variables())
+  const health: HealthOptions = {
+    gates: async () => serviceGates((await stack.variables())['REDIS_PASSWORD'] ?? ''),
+    expected: async (context) => {
+      const present = (await projectContainers(context)).map(serviceOf)
+      if (present.length === 0) return []
+      return [
+        ...(await stack.load({ ...defaults, fast: !present.some((name) => name.startsWith('etcd')) })).services.keys(),
+      ]
+    },
+  }
+  return {
+    setup: setupTask(async () => {
+      const loaded = await stack.load(defaults, { environment, engine, preflight })
+      const ready = { ...loaded.ready(), ...stack.clusters(loaded, defaults) }
+      return { ...ready, marker: markerTask(ready) }
+    }),
+    up: upTask({ load: (params) => stack.load(params), clusters: (loaded, params) => stack.clusters(loaded, params) }),
+    down: downTask(() => stack.load(defaults)),
+    status: statusTask(health),
+    health: healthTask(health),
+    logs: logsTask(),
+    exec: execTask(),
+  }
+}
+
+const defaults: UpParams = { fast: false, ephemeral: false }
+
+/** The stack's files, read when a task first asks for them: other commands start without. */
+class HaStack {
+  readonly environment: Task<undefined>
+  readonly #options: HaStackOptions
+  readonly #place: PackContext
+
+  constructor(options: HaStackOptions, place: PackContext) {
+    this.#options = options
+    this.#place = place
+    this.environment = environmentTask(place)
+  }
+
+  /** Credentials, ports and subnet of this checkout, written or not. */
+  async variables(): Promise<Readonly<Record<string, string>>> {
+    const { directory, environment, project } = this.#place
+    return (await checkoutEnvironment(directory, environment, project)).variables
+  }
+
+  /** The services that `params` ask for; `before` must be done before the first image, network or volume. */
+  async load(params: UpParams, before: Needs = { environment: this.environment }): Promise<LoadedStack> {
+    const root = packageFolder()
+    const values = await this.variables()
+    const base = baseImageTask(before)
+    const images: Record<string, Task<BuiltImage>> = { 'debian:bookworm-slim': base }
+    images['devstack-base'] = imageTask(
+      { context: join(root, 'infrastructure', 'base'), tags: ['devstack-base'] },
+      { before, maker: (reference) => images[reference] },
+    )
+    const own = params.fast ? ['fast.yml'] : params.ephemeral ? ['stack.yml', 'ephemeral.yml'] : ['stack.yml']
+    return loadStack(
+      {
+        files: [...own.map((file) => join(root, 'compose', file)), ...(this.#options.files ?? [])],
+        ...(this.#options.profiles ? { profiles: this.#options.profiles } : {}),
+        gates: params.fast ? {} : serviceGates(values['REDIS_PASSWORD'] ?? ''),
+        images,
+        environment: values,
+        before,
+      },
+      this.#place,
+    )
+  }
+
+  /** Conditions over several services, as tasks that `up` needs. */
+  clusters(stack: LoadedStack, params: UpParams): Needs {
+    if (params.fast) return {}
+    const members = [...stack.services].flatMap(([name, tasks]) =>
+      /^postgres\d+$/.test(name) ? [[name, tasks.ready] as const] : [],
+    )
+    const postgresql: Task<readonly ServiceHandle[]> = task({
+      description: 'PostgreSQL replicates synchronously',
+      label: 'postgresql',
+      private: true,
+      effect: 'read',
+      weight: 0,
+      needs: Object.fromEntries(members),
+      gate: postgresReplicated,
+      run: ({ needs }): readonly ServiceHandle[] => Object.values(needs as Record<string, ServiceHandle>),
+    })
+    return { postgresql }
+  }
+}

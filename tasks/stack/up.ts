@@ -1,0 +1,55 @@
+/** `up`: the whole stack, healthy; what is healthy and unchanged stays as it is. */
+import { type LoadedStack, labels, type Needs, type ServiceHandle, type Task, task, z } from '../../lib/index.ts'
+import { projectContainers, serviceOf } from './handles.ts'
+import { formatPorts } from './table.ts'
+
+export const upParams = z.object({
+  fast: z.boolean().default(false).describe('one PostgreSQL and one Redis, without high availability'),
+  ephemeral: z.boolean().default(false).describe('data in memory, fsync off: quickest, and gone with the containers'),
+  services: z.array(z.string()).optional().describe('only these and what they depend on'),
+})
+export type UpParams = z.infer<typeof upParams>
+
+export interface UpOptions {
+  readonly load: (params: UpParams) => Promise<LoadedStack>
+  /** Conditions over several services, by name: `postgresql` waits for its members. */
+  readonly clusters: (stack: LoadedStack, params: UpParams) => Needs
+}
+
+/** The task. Its value: the services by name. */
+export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> {
+  return task({
+    description: 'Bring the whole stack up, healthy',
+    params: upParams,
+    effect: 'create',
+    runLocks: ['stack'],
+    needs: async (params): Promise<Needs> => {
+      const stack = await options.load(params)
+      const whole = !params.services || params.services.length === 0
+      return { ...stack.ready(params.services), ...(whole ? options.clusters(stack, params) : {}) }
+    },
+    run: async (context) => {
+      const { log, needs, runtime, signal } = context
+      const handles = Object.fromEntries(
+        Object.entries(needs as Record<string, unknown>).filter((entry): entry is [string, ServiceHandle] =>
+          isHandle(entry[1]),
+        ),
+      )
+      // what another set of files left: it would use the same names and ports
+      const wanted = new Set(Object.keys(handles))
+      const orphans = context.params.services?.length
+        ? []
+        : (await projectContainers(context)).filter(
+            (one) => one.labels[labels.service] !== undefined && !wanted.has(serviceOf(one)),
+          )
+      await Promise.all(orphans.map(({ id }) => runtime.remove(id, { signal })))
+      if (orphans.length > 0) log(`removed ${orphans.map(serviceOf).join(', ')}, which the files do not name any more`)
+      for (const handle of Object.values(handles)) log(`${handle.service.padEnd(10)} ${formatPorts(handle.ports)}`)
+      return handles
+    },
+  })
+}
+
+function isHandle(value: unknown): value is ServiceHandle {
+  return typeof value === 'object' && value !== null && 'service' in value && 'id' in value && 'ports' in value
+}
