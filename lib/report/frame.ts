@@ -84,7 +84,8 @@ function line(options: Pick<FrameOptions, 'columns' | 'nameWidth' | 'paint'>, pa
   if (left < 0) return truncate(`  ${parts.name}`, columns - 1)
   let text = `${parts.sign} ${parts.dim ? paint.dim(name) : name}`
   const time = pad(parts.time, timeWidth, 'right')
-  if (left >= textWidth(time) + 2) {
+  // a narrow terminal has no room for an empty column
+  if (left >= textWidth(time) + 2 && (parts.time !== '' || columns >= 50)) {
     text += `  ${paint.dim(time)}`
     left -= textWidth(time) + 2
   }
