@@ -119,15 +119,18 @@ end
 
 function __devstack_complete
     set -l words (commandline -opc) (commandline -ct)
-    set -l answer ((__devstack_program) __complete -- $words[2..-1] 2>/dev/null)
+    set -l program (__devstack_program)
+    set -l answer ($program __complete -- $words[2..-1] 2>/dev/null)
     set -l paths $answer[1]
     printf '%s\\n' $answer[2..-1]
+    # fish wants whole words, so what stands before the path goes before each candidate.
     set -l current (string replace -r '^--[^=]*=' '' -- (commandline -ct))
+    set -l option (string match -r '^--[^=]*=' -- (commandline -ct))
     switch "$paths"
         case :file
-            __fish_complete_path $current
+            printf "$option%s\\n" (__fish_complete_path $current)
         case :directory
-            __fish_complete_directories $current
+            printf "$option%s\\n" (__fish_complete_directories $current)
     end
 end
 
