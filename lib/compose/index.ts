@@ -10,6 +10,7 @@ export type {
   ComposeService,
   ComposeVolume,
 } from './schema.ts'
+export { networkName, networkSpecs, volumeName, volumeSpecs } from './shared.ts'
 export {
   buildOptions,
   type ComposeDependency,
@@ -19,9 +20,5 @@ export {
   type InlineFile,
   imageOf,
   inlineFiles,
-  networkName,
-  networkSpecs,
   type SpecOptions,
-  volumeName,
-  volumeSpecs,
 } from './spec.ts'

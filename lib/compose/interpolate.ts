@@ -19,6 +19,8 @@ export interface InterpolationProblem {
 const namePattern = /[A-Za-z_][A-Za-z0-9_]*/y
 const operatorPattern = /:?[-?+]/y
 const nestingLimit = 50
+/** Variables made of variables grow fast: ten of ten, nine times over, is a gigabyte. */
+const lengthLimit = 4 * 1024 * 1024
 
 /**
  * A text with its variables replaced: `$A`, `${A}`, `${A:-b}`, `${A-b}`, `${A:?message}`, `${A?message}`, `${A:+b}`, `${A+b}`, where
@@ -43,6 +45,7 @@ export function interpolate(text: string, options: Interpolation): string {
         at += 2
       } else {
         out += variable(active, depth)
+        if (out.length > lengthLimit) options.fail({ kind: 'syntax', message: 'the value grows too long', index: 0 })
       }
     }
     return out

@@ -94,7 +94,7 @@ const sourced = {
 }
 
 const configFields = fields({ ...sourced, content: textual })
-const secretFields = fields({ ...sourced, content: textual, driver: refuse(), driver_opts: refuse() })
+const secretFields = fields({ ...sourced, driver: refuse(), driver_opts: refuse() })
 
 function emptyAsMap(node: Node): Node {
   return isNull(node) ? mapAt(node, new Map()) : node

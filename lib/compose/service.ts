@@ -1,6 +1,7 @@
 import { address, extraHosts } from './addresses.ts'
 import { build } from './build.ts'
 import { deploy } from './deploy.ts'
+import { healthcheck } from './healthcheck.ts'
 import { grants, tmpfs, volumes } from './mounts.ts'
 import { engineName, image } from './names.ts'
 import { expose, ports } from './ports.ts'
@@ -22,7 +23,6 @@ import {
   type Reader,
   record,
   refuse,
-  text,
   textual,
   typeError,
   unique,
@@ -30,39 +30,6 @@ import {
   word,
 } from './readers.ts'
 import { composeError, isNull, mapAt, type Node, scalarText, short } from './tree.ts'
-
-const healthcheckTest: Reader = (node, path) => {
-  if (node.kind !== 'list') {
-    const line = text(node, path) as string
-    return line.trim() === '' ? ['NONE'] : ['CMD-SHELL', line]
-  }
-  const words = list(textual)(node, path) as string[]
-  const [first] = words
-  const fits =
-    (first === 'NONE' && words.length === 1) ||
-    (first === 'CMD' && words.length > 1) ||
-    (first === 'CMD-SHELL' && words.length === 2)
-  if (fits) return words
-  throw composeError('HEALTHCHECK', `${path} must begin with CMD, CMD-SHELL or NONE`, {
-    at: node,
-    hint: 'Write ["CMD", "program", "argument"] or ["CMD-SHELL", "one shell line"]',
-  })
-}
-
-const healthcheckFields = fields({
-  test: healthcheckTest,
-  interval: duration,
-  timeout: duration,
-  start_period: duration,
-  start_interval: duration,
-  retries: count,
-  disable: flag,
-})
-
-const healthcheck: Reader = (node, path) => {
-  const { disable, ...read } = healthcheckFields(node, path)
-  return disable === true ? { ...read, test: ['NONE'] } : read
-}
 
 const dependencyFields = fields({
   condition: word('service_started', 'service_healthy', 'service_completed_successfully'),

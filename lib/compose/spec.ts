@@ -6,11 +6,10 @@ import type {
   Healthcheck,
   Mount,
   NetworkAttachment,
-  NetworkSpec,
   RestartPolicy,
-  VolumeSpec,
 } from '../runtime/runtime.ts'
 import type { ComposeModel, ComposeMount, ComposeService } from './schema.ts'
+import { defined, networkName, volumeName } from './shared.ts'
 import { composeError } from './tree.ts'
 
 export interface SpecOptions {
@@ -41,18 +40,6 @@ export interface InlineFile {
 /** Engine-wide name of the container of a service: `<project>-<service>-1` unless `container_name` says otherwise. */
 export function containerName(service: ComposeService, project: string): string {
   return service.container_name ?? `${project}-${service.name}-1`
-}
-
-/** Engine-wide name of a network of the model: its `name`, the key of an external one, else `<project>_<key>`. */
-export function networkName(model: ComposeModel, project: string, key: string): string {
-  const network = model.networks[key]
-  return network?.name ?? (network?.external ? key : `${project}_${key}`)
-}
-
-/** Engine-wide name of a volume of the model: its `name`, the key of an external one, else `<project>_<key>`. */
-export function volumeName(model: ComposeModel, project: string, key: string): string {
-  const volume = model.volumes[key]
-  return volume?.name ?? (volume?.external ? key : `${project}_${key}`)
 }
 
 /** The configs and secrets of a service whose text stands in the model, under the names that `containerSpec` mounts. */
@@ -221,52 +208,6 @@ function restartOf({ restart, deploy }: ComposeService): RestartPolicy {
   return { name: 'always' }
 }
 
-/** The networks that services use, by the names that `containerSpec` uses; external ones exist already and are never made or removed. */
-export function networkSpecs(
-  model: ComposeModel,
-  project: string,
-): readonly (NetworkSpec & { readonly key: string; readonly external: boolean })[] {
-  const used = new Set(Object.values(model.services).flatMap((service) => Object.keys(service.networks)))
-  return [...used].map((key) => {
-    const network = model.networks[key]!
-    const pool = network.ipam?.config?.[0]
-    return defined({
-      key,
-      external: network.external,
-      name: networkName(model, project, key),
-      driver: network.driver,
-      driverOptions: network.driver_opts,
-      subnet: pool?.subnet,
-      gateway: pool?.gateway,
-      ipRange: pool?.ip_range,
-      internal: network.internal,
-      attachable: network.attachable,
-      ipv6: network.enable_ipv6,
-      labels: network.labels,
-    })
-  })
-}
-
-/** The volumes that services use, by the names that `containerSpec` uses; external ones exist already and are never made or removed. */
-export function volumeSpecs(
-  model: ComposeModel,
-  project: string,
-): readonly (VolumeSpec & { readonly key: string; readonly external: boolean })[] {
-  const mounts = Object.values(model.services).flatMap((service) => service.volumes)
-  const used = new Set(mounts.flatMap((mount) => (mount.type === 'volume' && mount.source ? [mount.source] : [])))
-  return [...used].map((key) => {
-    const volume = model.volumes[key]!
-    return defined({
-      key,
-      external: volume.external,
-      name: volumeName(model, project, key),
-      driver: volume.driver,
-      driverOptions: volume.driver_opts,
-      labels: volume.labels,
-    })
-  })
-}
-
 /** How to build the service's image, first tag first: its `image`, or `<project>-<service>`. Undefined when it has no `build`. */
 export function buildOptions(model: ComposeModel, service: ComposeService, project: string): BuildOptions | undefined {
   const { build } = service
@@ -311,9 +252,4 @@ export function composeDependencies(service: ComposeService): readonly ComposeDe
     required,
     restart,
   }))
-}
-
-/** Without the keys that have no value, so that equal specs are equal as JSON too. */
-function defined<T extends object>(value: T): T {
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as T
 }

@@ -148,4 +148,11 @@ test('an unset required variable is named with its place', async () => {
   assert.equal(error.place, { file: 'compose.yaml', line: 3, column: 18, text: '    image: nginx:${TAG:?which one}' })
 })
 
+test('variables made of variables can not grow without end', async () => {
+  const lines = ['A0=xxxxxxxxxx', ...Array.from({ length: 9 }, (_, i) => `A${i + 1}=${`\${A${i}}`.repeat(10)}`)]
+  const error = await refusal(() => load({ '.env': lines.join('\n'), 'compose.yaml': 'services: { a: { image: i } }' }))
+  assert.is(error.code, 'COMPOSE_ENV_FILE')
+  assert.match(error.message, /too long/)
+})
+
 test.run()
