@@ -93,7 +93,7 @@ export function parseArguments(argv: readonly string[], { taskNames = [] }: Pars
     const options = collect([...before.found, ...own.found])
     const words = own.rest[0] === '--' ? own.rest.slice(1) : own.rest
     if (words.length === 0 && entry.operand.least > 0 && !options.help && !options.version) {
-      throw usage('TASK_MISSING', `devstack ${name} needs the name of a task.`, '"devstack list" lists them.')
+      throw usage('USAGE_TASK_MISSING', `devstack ${name} needs the name of a task.`, '"devstack list" lists them.')
     }
     return { command: entry.name, options, operands: [], words }
   }
@@ -155,7 +155,7 @@ export function takeOption(
     const option = allowed.find((candidate) => candidate.short === letter)
     if (option === undefined) {
       if (index === 1) return undefined
-      throw usage('UNKNOWN_OPTION', `-${letter} in ${word} is no option here.`, 'Give the options one by one.')
+      throw usage('USAGE_UNKNOWN_OPTION', `-${letter} in ${word} is no option here.`, 'Give the options one by one.')
     }
     if (option.value.kind === 'flag') {
       found.push({ option, value: true })
@@ -177,14 +177,14 @@ function takeValue(
   if (option.value.kind === 'flag') {
     if (attached === undefined) return { found: [{ option, value: true }], used: 1 }
     if (attached !== 'true' && attached !== 'false') {
-      throw usage('BAD_OPTION_VALUE', `${typed} takes no value, got "${attached}".`, `Write ${typed} alone.`)
+      throw usage('USAGE_BAD_OPTION_VALUE', `${typed} takes no value, got "${attached}".`, `Write ${typed} alone.`)
     }
     return { found: [{ option, value: attached === 'true' }], used: 1 }
   }
   const next = words[1]
   if (attached === undefined && (next === undefined || looksLikeOption(next))) {
     const remedy = next === undefined ? undefined : `If ${next} is meant as the value, write ${typed}=${next}.`
-    throw usage('OPTION_NEEDS_VALUE', `${typed} needs ${expected(option)}.`, remedy)
+    throw usage('USAGE_OPTION_NEEDS_VALUE', `${typed} needs ${expected(option)}.`, remedy)
   }
   const text = attached ?? next!
   const values =
@@ -202,11 +202,11 @@ export function looksLikeOption(word: string): boolean {
 
 function convert(option: OptionEntry, typed: string, text: string): string | number {
   const { value } = option
-  const wrong = () => usage('BAD_OPTION_VALUE', `${typed} needs ${expected(option)}, got "${text}".`)
+  const wrong = () => usage('USAGE_BAD_OPTION_VALUE', `${typed} needs ${expected(option)}, got "${text}".`)
   switch (value.kind) {
     case 'choice':
       if (!value.choices.includes(text)) {
-        throw usage('BAD_OPTION_VALUE', `${wrong().message}${suggest(text, value.choices)}`)
+        throw usage('USAGE_BAD_OPTION_VALUE', `${wrong().message}${suggest(text, value.choices)}`)
       }
       return text
     case 'number': {
@@ -287,28 +287,28 @@ function checkOperands(entry: CommandEntry, operands: readonly string[]): void {
   const most = operand.kind === 'none' ? 0 : 1
   if (operands.length > most) {
     const what = most === 0 ? 'no argument' : 'one argument'
-    throw usage('TOO_MANY_ARGUMENTS', `devstack ${name} takes ${what}, got "${operands[most]}", too.`, hint)
+    throw usage('USAGE_TOO_MANY_ARGUMENTS', `devstack ${name} takes ${what}, got "${operands[most]}", too.`, hint)
   }
   if (operand.kind !== 'choice') return
   const [given] = operands
   const choices = operand.choices.join(', ')
   if (given === undefined) {
-    throw usage('ARGUMENT_MISSING', `devstack ${name} needs the ${operand.label}: ${choices}.`, hint)
+    throw usage('USAGE_ARGUMENT_MISSING', `devstack ${name} needs the ${operand.label}: ${choices}.`, hint)
   }
   if (!operand.choices.includes(given)) {
     const message = `"${given}" is no ${operand.label} of devstack ${name}; there is ${choices}.`
-    throw usage('BAD_ARGUMENT', `${message}${suggest(given, operand.choices)}`, hint)
+    throw usage('USAGE_BAD_ARGUMENT', `${message}${suggest(given, operand.choices)}`, hint)
   }
 }
 
 function unknownCommand(name: string, taskNames: Iterable<string>): DevstackError {
   for (const task of taskNames) {
     if (task === name) {
-      return usage('UNKNOWN_COMMAND', `"${name}" is a task, not a command.`, `Write "devstack run ${name}".`)
+      return usage('USAGE_UNKNOWN_COMMAND', `"${name}" is a task, not a command.`, `Write "devstack run ${name}".`)
     }
   }
   const hint = '"devstack --help" lists the commands, "devstack list" the tasks for "devstack run".'
-  return usage('UNKNOWN_COMMAND', `There is no command "${name}".${suggest(name, commandNames)}`, hint)
+  return usage('USAGE_UNKNOWN_COMMAND', `There is no command "${name}".${suggest(name, commandNames)}`, hint)
 }
 
 function unknownOption(word: string, entry: CommandEntry | 'devstack', allowed: readonly OptionEntry[]): DevstackError {
@@ -319,7 +319,7 @@ function unknownOption(word: string, entry: CommandEntry | 'devstack', allowed: 
     entry === 'devstack'
       ? 'Options of a command stand after it. "devstack --help" lists them.'
       : `"devstack help ${entry.name}" lists them; options of a task stand after its name.`
-  return usage('UNKNOWN_OPTION', `${where} has no option ${name}.${suggest(name, names)}`, hint)
+  return usage('USAGE_UNKNOWN_OPTION', `${where} has no option ${name}.${suggest(name, names)}`, hint)
 }
 
 function usage(code: string, message: string, hint?: string): DevstackError {

@@ -46,7 +46,7 @@ export class ParamReader {
         attached === undefined
           ? `--${negated.option} of ${this.#task} is not on or off, so there is no --${path}.`
           : `--${path} takes no value, got "${attached}".`
-      throw usage('BAD_PARAM', message, `"devstack help ${this.#task}" shows its params.`)
+      throw usage('USAGE_BAD_PARAM', message, `"devstack help ${this.#task}" shows its params.`)
     }
     this.#values.set(negated.key, false)
     return 1
@@ -72,19 +72,23 @@ export class ParamReader {
     const name = word.split('=', 1)[0]!
     const hint = `"devstack help ${this.#task}" shows its params.`
     if (this.#params.length === 0) {
-      return usage('UNKNOWN_PARAM', `The task ${this.#task} takes no params, got ${name}.`, hint)
+      return usage('USAGE_UNKNOWN_PARAM', `The task ${this.#task} takes no params, got ${name}.`, hint)
     }
     const near = suggest(
       name,
       this.#params.flatMap(({ option, shape }) => optionNames(option, shape)),
     )
-    return usage('UNKNOWN_PARAM', `The task ${this.#task} has no param ${name}.${near}`, hint)
+    return usage('USAGE_UNKNOWN_PARAM', `The task ${this.#task} has no param ${name}.${near}`, hint)
   }
 
   tooMany(word: string, names: readonly string[]): DevstackError {
     const takes = this.#params.some((param) => param.positional) ? 'no further argument' : 'no argument'
     const hint = `Options look like --name value: see "devstack help ${this.#task}". A further task must be named exactly.`
-    return usage('TOO_MANY_ARGUMENTS', `${this.#task} takes ${takes}, got "${word}".${suggest(word, names)}`, hint)
+    return usage(
+      'USAGE_TOO_MANY_ARGUMENTS',
+      `${this.#task} takes ${takes}, got "${word}".${suggest(word, names)}`,
+      hint,
+    )
   }
 
   #named(option: string): Param | undefined {
@@ -110,7 +114,7 @@ export class ParamReader {
       if (given.next === undefined || looksLikeOption(given.next)) {
         const remedy =
           given.next === undefined ? undefined : `If ${given.next} is the value, write ${given.typed}=${given.next}.`
-        throw usage('PARAM_NEEDS_VALUE', `${given.typed} of ${this.#task} needs ${expectation(shape)}.`, remedy)
+        throw usage('USAGE_PARAM_NEEDS_VALUE', `${given.typed} of ${this.#task} needs ${expectation(shape)}.`, remedy)
       }
       text = given.next
     }

@@ -85,7 +85,7 @@ async function jsonSchemaOf(schema: Schema): Promise<unknown> {
 export function badParam(task: string, typed: string, shape: Shape, text: string): DevstackError {
   const near = shape.open ? '' : suggest(text, shape.choices.map(String))
   const message = `${typed} of ${task} needs ${expectation(shape)}, got ${JSON.stringify(text)}.${near}`
-  return usage('BAD_PARAM', message, `"devstack help ${task}" shows its params.`)
+  return usage('USAGE_BAD_PARAM', message, `"devstack help ${task}" shows its params.`)
 }
 
 /** How a param is written in a message: `--to`, or `<file>` when it stands alone. */

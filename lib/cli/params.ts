@@ -66,7 +66,7 @@ export async function readTargets(
     if (words[index] === '--') {
       index += 1
       if (index === words.length) {
-        throw usage('TASK_MISSING', 'After -- there must be a task.', 'Leave the -- out, or name the next task.')
+        throw usage('USAGE_TASK_MISSING', 'After -- there must be a task.', 'Leave the -- out, or name the next task.')
       }
     }
   }
@@ -84,16 +84,20 @@ function findTask(name: string, names: Pick<Names, 'taskNamed' | 'all'>): Task {
   const task = names.taskNamed(name)
   if (task === undefined) {
     const hint = looksLikeOption(name) ? 'Name a task first.' : '"devstack list" lists the tasks.'
-    throw usage('UNKNOWN_TASK', `There is no task "${name}".${suggest(name, names.all())}`, hint)
+    throw usage('USAGE_UNKNOWN_TASK', `There is no task "${name}".${suggest(name, names.all())}`, hint)
   }
   if (task.definition.private) {
-    throw usage('TASK_PRIVATE', `The task "${name}" is private.`, 'It runs when another task needs it; run that one.')
+    throw usage(
+      'USAGE_TASK_PRIVATE',
+      `The task "${name}" is private.`,
+      'It runs when another task needs it; run that one.',
+    )
   }
   return task
 }
 
 /**
- * Lets the schema validate and complete what was typed. Throws PARAM_MISSING or BAD_PARAM, which name the param as it is
+ * Lets the schema validate and complete what was typed. Throws USAGE_PARAM_MISSING or USAGE_BAD_PARAM, which name the param as it is
  * typed; further issues stand in `details`.
  */
 export async function validateParams(given: {
@@ -129,7 +133,7 @@ function issueError(
   const param = params.find((candidate) => candidate.key === path[0])
   if (param === undefined) {
     const where = path.length === 0 ? '' : ` (${path.join('.')})`
-    return usage('BAD_PARAM', `The params of ${task} do not fit${where}: ${issue.message}`, hint)
+    return usage('USAGE_BAD_PARAM', `The params of ${task} do not fit${where}: ${issue.message}`, hint)
   }
   const value = path.reduce<Json | undefined>(
     (at, key) => (Array.isArray(at) ? at[Number(key)] : isRecord(at) && Object.hasOwn(at, key) ? at[key] : undefined),
@@ -139,11 +143,11 @@ function issueError(
   const typed = inner.length === 0 ? nameOf(param) : `--${[param.option, ...inner].join('.')}`
   if (value === undefined) {
     const what = param.description ? ` (${param.description})` : ''
-    return usage('PARAM_MISSING', `${task} needs ${typed}${what}: ${expectation(param.shape)}.`, hint)
+    return usage('USAGE_PARAM_MISSING', `${task} needs ${typed}${what}: ${expectation(param.shape)}.`, hint)
   }
   const shape = param.shape.items ?? param.shape
   const generic = /^(invalid|too (small|big)|expected|unrecognized)/i.test(issue.message)
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   if (generic && inner.length === 0 && path.length <= 2) return badParam(task, typed, shape, text)
-  return usage('BAD_PARAM', `${typed} of ${task}: ${issue.message}, got ${JSON.stringify(text)}.`, hint)
+  return usage('USAGE_BAD_PARAM', `${typed} of ${task}: ${issue.message}, got ${JSON.stringify(text)}.`, hint)
 }

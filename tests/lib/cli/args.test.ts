@@ -74,7 +74,7 @@ const refusing = suite('refusing arguments')
 refusing('an unknown command, with the near one', () => {
   const error = failure('rnu up')
   assert.is(error.kind, 'usage')
-  assert.is(error.code, 'UNKNOWN_COMMAND')
+  assert.is(error.code, 'USAGE_UNKNOWN_COMMAND')
   assert.is(error.exitCode, 2)
   assert.match(error.message, 'There is no command "rnu". Did you mean "run"?')
 })
@@ -85,36 +85,36 @@ refusing('a task in place of a command, with the right line', () => {
 
 refusing('an unknown option, with the near one', () => {
   assert.match(failure('run --forec x').message, 'devstack run has no option --forec. Did you mean "--force"?')
-  assert.is(failure('list --force').code, 'UNKNOWN_OPTION')
-  assert.is(failure('--force list').code, 'UNKNOWN_OPTION')
-  assert.is(failure('run -Z x').code, 'UNKNOWN_OPTION')
-  assert.is(failure('run -kZ x').code, 'UNKNOWN_OPTION')
-  assert.is(failure('--nope').code, 'UNKNOWN_OPTION')
+  assert.is(failure('list --force').code, 'USAGE_UNKNOWN_OPTION')
+  assert.is(failure('--force list').code, 'USAGE_UNKNOWN_OPTION')
+  assert.is(failure('run -Z x').code, 'USAGE_UNKNOWN_OPTION')
+  assert.is(failure('run -kZ x').code, 'USAGE_UNKNOWN_OPTION')
+  assert.is(failure('--nope').code, 'USAGE_UNKNOWN_OPTION')
 })
 
 refusing('a missing or wrong value', () => {
-  assert.is(failure('run --junit').code, 'OPTION_NEEDS_VALUE')
+  assert.is(failure('run --junit').code, 'USAGE_OPTION_NEEDS_VALUE')
   const dashed = failure('run --junit --json x')
-  assert.is(dashed.code, 'OPTION_NEEDS_VALUE')
+  assert.is(dashed.code, 'USAGE_OPTION_NEEDS_VALUE')
   assert.match(dashed.hint ?? '', '--junit=--json')
   for (const value of ['0', '-1', '1.5', 'many', '', '99999999999999999999']) {
     const error = failure(['run', `--concurrency=${value}`, 'x'])
-    assert.is(error.code, 'BAD_OPTION_VALUE', value)
+    assert.is(error.code, 'USAGE_BAD_OPTION_VALUE', value)
     assert.match(error.message, 'a whole number from 1')
   }
   assert.match(failure('run --renderer tere x').message, 'Did you mean "tree"?')
-  assert.is(failure('run --timeout 10 x').code, 'BAD_OPTION_VALUE')
-  assert.is(failure('run --force=maybe x').code, 'BAD_OPTION_VALUE')
-  assert.is(failure(['run', '--config=', 'x']).code, 'BAD_OPTION_VALUE')
+  assert.is(failure('run --timeout 10 x').code, 'USAGE_BAD_OPTION_VALUE')
+  assert.is(failure('run --force=maybe x').code, 'USAGE_BAD_OPTION_VALUE')
+  assert.is(failure(['run', '--config=', 'x']).code, 'USAGE_BAD_OPTION_VALUE')
 })
 
 refusing('a missing or superfluous argument', () => {
-  assert.is(failure('run').code, 'TASK_MISSING')
-  assert.is(failure('run --').code, 'TASK_MISSING')
-  assert.is(failure('completion').code, 'ARGUMENT_MISSING')
+  assert.is(failure('run').code, 'USAGE_TASK_MISSING')
+  assert.is(failure('run --').code, 'USAGE_TASK_MISSING')
+  assert.is(failure('completion').code, 'USAGE_ARGUMENT_MISSING')
   assert.match(failure('completion bsh').message, 'Did you mean "bash"?')
-  assert.is(failure('list x').code, 'TOO_MANY_ARGUMENTS')
-  assert.is(failure('show a b').code, 'TOO_MANY_ARGUMENTS')
+  assert.is(failure('list x').code, 'USAGE_TOO_MANY_ARGUMENTS')
+  assert.is(failure('show a b').code, 'USAGE_TOO_MANY_ARGUMENTS')
 })
 
 const table = suite('the table of commands')
@@ -147,7 +147,19 @@ const laws = suite('laws of arguments')
 const words = fc.oneof(
   fc.string(),
   fc.string({ unit: 'binary' }),
-  fc.constantFrom(...commandNames, '--', '-', '--=', '-j', '-j4', '--no-', '--json', '--from', '__proto__', '--__proto__'),
+  fc.constantFrom(
+    ...commandNames,
+    '--',
+    '-',
+    '--=',
+    '-j',
+    '-j4',
+    '--no-',
+    '--json',
+    '--from',
+    '__proto__',
+    '--__proto__',
+  ),
   fc.constantFrom(...commands.flatMap((entry) => entry.options.map(({ name }) => `--${name}`))),
 )
 

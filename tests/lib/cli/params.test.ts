@@ -160,7 +160,7 @@ const refusing = suite('refusing params')
 
 refusing('an unknown one, with the near name', async () => {
   const error = await failure(migrate, '--mdoe fast')
-  assert.is(error.code, 'UNKNOWN_PARAM')
+  assert.is(error.code, 'USAGE_UNKNOWN_PARAM')
   assert.is(error.exitCode, 2)
   assert.match(error.message, 'The task task has no param --mdoe. Did you mean "--mode"?')
   assert.match(error.hint ?? '', 'devstack help task')
@@ -175,15 +175,15 @@ refusing('a wrong one, naming it and what was expected', async () => {
   assert.is(await wrong('--mode fsat'), '--mode of task needs one of fast, slow, got "fsat". Did you mean "fast"?')
   assert.is(await wrong('--to-version x'), '--to-version of task needs one of latest or a number, got "x".')
   assert.is(await wrong('--verify=maybe'), '--verify of task needs true or false, got "maybe".')
-  assert.is((await failure(migrate, '--no-keep')).code, 'BAD_PARAM')
-  assert.is((await failure(migrate, '--no-verify=1')).code, 'BAD_PARAM')
+  assert.is((await failure(migrate, '--no-keep')).code, 'USAGE_BAD_PARAM')
+  assert.is((await failure(migrate, '--no-verify=1')).code, 'USAGE_BAD_PARAM')
 })
 
 refusing('a missing value or param', async () => {
-  assert.is((await failure(migrate, '--to')).code, 'PARAM_NEEDS_VALUE')
+  assert.is((await failure(migrate, '--to')).code, 'USAGE_PARAM_NEEDS_VALUE')
   assert.match((await failure(migrate, '--to -x')).hint ?? '', '--to=-x')
   const error = await failure(z.object({ to: z.string().describe('version') }), '')
-  assert.is(error.code, 'PARAM_MISSING')
+  assert.is(error.code, 'USAGE_PARAM_MISSING')
   assert.match(error.message, 'task needs --to (version): text.')
   const two = await failure(z.object({ a: z.string(), b: z.string() }), '')
   assert.match(two.message, '--a')
@@ -201,16 +201,16 @@ refusing("what the schema's own checks say", async () => {
 
 refusing('words that no param takes, and unknown or private tasks', async () => {
   const error = await failure(undefined, 'othr')
-  assert.is(error.code, 'TOO_MANY_ARGUMENTS')
+  assert.is(error.code, 'USAGE_TOO_MANY_ARGUMENTS')
   assert.match(error.message, 'Did you mean "other"?')
-  assert.is((await failure(undefined, '-- nope')).code, 'UNKNOWN_TASK')
-  assert.is((await failure(undefined, '--')).code, 'TASK_MISSING')
+  assert.is((await failure(undefined, '-- nope')).code, 'USAGE_UNKNOWN_TASK')
+  assert.is((await failure(undefined, '--')).code, 'USAGE_TASK_MISSING')
   const hidden = createTask({ private: true }) as Task
   try {
     await readTargets(parseArguments(['run', 'hidden']), { taskNamed: () => hidden, all: () => [] })
     assert.unreachable()
   } catch (thrown) {
-    assert.is((thrown as DevstackError).code, 'TASK_PRIVATE')
+    assert.is((thrown as DevstackError).code, 'USAGE_TASK_PRIVATE')
   }
 })
 
@@ -268,7 +268,7 @@ describing('defaults, choices, coerced and recursive types', async () => {
   assert.instance(targets[0]!.params['when'], Date)
   assert.is(targets[0]!.params['count'], 3)
   assert.equal(targets[0]!.input, { when: '2026-03-31', count: 3 })
-  assert.is((await failure(schema, '--level c')).code, 'BAD_PARAM')
+  assert.is((await failure(schema, '--level c')).code, 'USAGE_BAD_PARAM')
 })
 
 describing('discriminated unions show the params of every branch', async () => {
