@@ -57,7 +57,7 @@ export async function startPodman(): Promise<Podman> {
     child.kill('SIGTERM')
     await ended
     await endMonitors(folder.path)
-    await run('umount', [path('root/overlay')]).catch(() => undefined)
+    await unmount(folder.path)
     await folder.remove()
   }
   for (let tries = 0; tries < 300 && child.exitCode === null; tries += 1) {
@@ -80,6 +80,13 @@ async function endMonitors(folder: string): Promise<void> {
       // It ended by itself.
     }
   }
+}
+
+/** Unmounts everything below a folder, the innermost first. */
+async function unmount(folder: string): Promise<void> {
+  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '')
+  for (const point of mounts.filter((mount) => mount.startsWith(`${folder}/`)).reverse())
+    await promisify(execFile)('umount', ['--lazy', point]).catch(() => undefined)
 }
 
 const answers = (socket: string): Promise<boolean> =>

@@ -26,7 +26,13 @@ export function logCalls(session: Session): Pick<Runtime, 'logs'> {
       const split = demultiplexer({ raw })
       const lines = lineJoiner({ raw })
       try {
-        for await (const chunk of stream) for (const frame of split.push(chunk as Uint8Array)) yield* lines.push(frame)
+        for await (const chunk of stream)
+          for (const frame of split.push(chunk as Uint8Array))
+            for (const line of lines.push(frame)) {
+              yield line
+              // What came in the same chunk is not given to somebody who wants no more.
+              signal?.throwIfAborted()
+            }
         for (const frame of split.rest()) yield* lines.push(frame)
         yield* lines.rest()
       } catch (error) {
