@@ -143,11 +143,11 @@ function isSecret(value: string, shortest: number): boolean {
 }
 
 const secretWords = new Set(
-  'password passwd passphrase pwd pass token secret secrets key apikey credential credentials auth'.split(' '),
+  'password passwd passphrase pwd pass token secret secrets key apikey credential credentials authorization'.split(' '),
 )
 /** Names that say where a secret lies, or what belongs to it, not what it is. */
 const describing = new Set(
-  'path file dir sock socket id name url uri host port user type length size algorithm'.split(' '),
+  'path file dir sock socket id name url uri host port user type method mode length size algorithm'.split(' '),
 )
 
 /** Whether an environment variable of this name holds a secret: `PGPASSWORD`, `API_KEY`, `githubToken`. */
@@ -160,6 +160,8 @@ export function looksSecret(name: string): boolean {
     .filter(Boolean)
   const last = words.at(-1)
   if (last === undefined || describing.has(last)) return false
+  // npm's basic authentication; elsewhere AUTH tells how to log in more often than with what
+  if (/^npm_config_.*_auth$/i.test(name)) return true
   return words.some(
     (word) => secretWords.has(word) || /(password|passwd|passphrase|token|secret|apikey|credentials?)$/.test(word),
   )

@@ -3,7 +3,7 @@ import type { ErrorFact } from '../engine/events.ts'
 import { formatPlace } from '../errors.ts'
 import { formatAutopsy } from './autopsy.ts'
 import { count, createPaint, formatDuration, type Paint } from './format.ts'
-import { countStates, type NodeView, names, type RunView } from './view.ts'
+import { type NodeView, names, type RunView } from './view.ts'
 import { oneLine, visibleText } from './width.ts'
 
 const shownTail = 10
@@ -102,7 +102,7 @@ export function formatSummary(view: RunView, paint: Paint = createPaint(false)):
   const { finished } = view
   if (!finished) return []
   const mark = { succeeded: paint.green('✔'), failed: paint.red('✖'), cancelled: paint.yellow('⊘') }[finished.state]
-  const summary = finished.summary ?? countStates(view)
+  const { summary } = finished
   const parts = (['failed', 'cancelled', 'done', 'reused', 'skipped'] as const)
     .filter((part) => summary[part] > 0)
     .map((part) => `${summary[part]} ${part}`)

@@ -2,7 +2,7 @@
  * What a run looks like right now, folded from its events: the one model behind the tree, the summary, the step
  * summary and the reports. Pure: no clock, no stream; every time comes from an event.
  */
-import type { ErrorFact, Hold, RunEvent, Step, Summary } from '../engine/events.ts'
+import type { ErrorFact, Hold, RunEvent, Step } from '../engine/events.ts'
 import type { Progress } from '../engine/task.ts'
 import { createLineBuffer, type LineBuffer } from './output.ts'
 import { visibleText } from './width.ts'
@@ -218,17 +218,6 @@ function keepLines(node: NodeView, lines: readonly string[]): void {
   if (told.length === 0) return
   node.lastLine = told.at(-1)!
   node.tail = [...node.tail, ...told].slice(-tailLength)
-}
-
-/** Counts by final state, from the view itself; for a run that never said `run-finished`. */
-export function countStates(view: RunView): Summary {
-  const summary = { done: 0, reused: 0, skipped: 0, failed: 0, cancelled: 0 }
-  for (const { state } of view.nodes.values()) {
-    if (state.is === 'done' || state.is === 'ready' || state.is === 'undone') summary.done += 1
-    else if (state.is === 'reused' || state.is === 'skipped' || state.is === 'failed' || state.is === 'cancelled')
-      summary[state.is] += 1
-  }
-  return summary
 }
 
 /** Milliseconds a node worked, if it did. */

@@ -245,6 +245,17 @@ documents('graph: the SVG is well formed, self-contained, and no two boxes overl
   )
 })
 
+documents('graph: the picture does not depend on the order of the steps, and a cycle does not hang it', () => {
+  const columnsOf = (svg: string) =>
+    new Map([...svg.matchAll(/<rect x="([\d.]+)".*?<text[^>]*>([^<]*)</g)].map(([, x, name]) => [name, x]))
+  const chain = ['a', 'b', 'c', 'd'].map((id, at, all) => step(id, { needs: all.slice(0, at) }))
+  const forward = columnsOf(formatGraph(chain, 'svg'))
+  assert.equal([...columnsOf(formatGraph(chain.toReversed(), 'svg'))].sort(), [...forward].sort())
+  assert.is(new Set(forward.values()).size, 4)
+  const cycle = [step('a', { needs: ['b'] }), step('b', { needs: ['a'] })]
+  assert.is(columnsOf(formatGraph(cycle, 'svg')).size, 2)
+})
+
 documents('traceparent is the W3C form and reads back', () => {
   const trace = '0af7651916cd43dd8448eb211c80319c'
   const span = spanIdOf(trace, 'migrate')

@@ -151,7 +151,7 @@ redact('variables are told by their names, and passwords inside addresses', () =
     'AWS_SECRET_ACCESS_KEY',
     'MY_CREDENTIALS',
     'MYSQL_PWD',
-    'NPM_AUTH',
+    'npm_config__auth',
     'SSH_PASSPHRASE',
   ])
     assert.ok(looksSecret(name), name)
@@ -166,6 +166,8 @@ redact('variables are told by their names, and passwords inside addresses', () =
     'TOKEN_FILE',
     'PASSWORD_LENGTH',
     'AUTHOR',
+    'DB_AUTH',
+    'POSTGRES_HOST_AUTH_METHOD',
   ])
     assert.not.ok(looksSecret(name), name)
   const redactor = createRedactor()

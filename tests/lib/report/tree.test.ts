@@ -284,7 +284,7 @@ else {
     const terminal = createTerminalModel(columns, 10)
     terminal.write(session.raw)
     assert.is(session.exitCode, 0)
-    assert.ok(session.raw.includes('waits for etcd1'), 'it drew something')
+    // how much it drew meanwhile depends on the machine; that it draws at all is asked by the next test
     // the critical path is wider than the terminal and wraps as any long line does
     assert.is(terminal.text().replaceAll('\n', ''), final.replaceAll('\n', ''))
     assert.ok(terminal.cursorShown)
