@@ -70,7 +70,7 @@ frontend : cancelled: a need failed
   asked     GET http://127.0.0.1:8008/leader, 412 times in 1 min 00 s
   answers   connect ECONNREFUSED 127.0.0.1:8008 (31 times in a row)
             503 no leader (381 times in a row)
-  container shop-patroni2-1: exited, exit code 137, killed for want of memory, restarted 4 times
+  container shop-patroni2-1: exited, exit code 137, killed, out of memory, restarted 4 times
   last 2 log lines
     | INFO: waiting for leader to bootstrap
     | FATAL: could not write lock file
