@@ -4,6 +4,7 @@
  * happened before the event stream stood.
  */
 import { type DevstackError, toDevstackError } from '../errors.ts'
+import { exitText } from '../runtime/ended.ts'
 import {
   type ContainerDetails,
   type ContainerSpec,
@@ -107,7 +108,7 @@ export class Lifeline {
       return
     }
     life.looking = this.#judge(container, life)
-      .catch(() => undefined)
+      .catch((error: unknown) => this.#options.doomed({ why: 'lost', error: toDevstackError(error) }))
       .finally(() => {
         life.looking = undefined
         if (!life.lookAgain) return
@@ -117,7 +118,13 @@ export class Lifeline {
   }
 
   async #judge(container: string, life: Life): Promise<void> {
-    const details = await this.#options.runtime.inspect(container, { signal: this.#controller.signal })
+    let details: ContainerDetails | undefined
+    try {
+      details = await this.#options.runtime.inspect(container, { signal: this.#controller.signal })
+    } catch {
+      // An engine that does not answer now is asked again; one that is gone for good is told by the event stream.
+      return
+    }
     if (this.#closed) return
     const doom = details ? this.#doom(container, life, details) : gone(container)
     if (doom) this.#options.doomed(doom)
@@ -182,27 +189,36 @@ function gone(container: string): Doom {
 }
 
 const moreMemory = 'It ran out of memory: raise its limit (mem_limit in the compose file) or let it use less.'
+const readTheLog = 'Its last log lines usually name the cause; correct it and run again.'
+/** Podman 4 on cgroup v1 does not report that the kernel killed for lack of memory. */
+const perhapsMemory =
+  'It was killed. If nobody did that, it ran out of memory: raise its limit (mem_limit in the compose file).'
 
-function ended(container: string, details: ContainerDetails, outOfMemory: boolean): Doom {
-  const oom = details.oomKilled || outOfMemory
+function remedy(details: ContainerDetails, outOfMemory: boolean): string {
+  if (outOfMemory) return moreMemory
+  return details.exitCode === 137 ? perhapsMemory : readTheLog
+}
+
+function ended(container: string, details: ContainerDetails, sawOutOfMemory: boolean): Doom {
+  const outOfMemory = details.oomKilled || sawOutOfMemory
+  const { name, exitCode, error } = details
   return {
     why: 'container',
     container,
-    code: oom ? 'GATE_CONTAINER_OOM' : 'GATE_CONTAINER_EXITED',
-    message: oom
-      ? `container ${details.name} was killed for lack of memory (exit code ${details.exitCode}).`
-      : `container ${details.name} ended with exit code ${details.exitCode}.${details.error ? ` ${details.error}` : ''}`,
-    hint: oom ? moreMemory : 'Its last log lines usually name the cause; correct it and run again.',
+    code: outOfMemory ? 'GATE_CONTAINER_OOM' : 'GATE_CONTAINER_EXITED',
+    message: outOfMemory
+      ? `container ${name} was killed for lack of memory (exit code ${exitCode}).`
+      : `container ${name} ended with ${exitText(exitCode)}.${error ? ` ${error}` : ''}`,
+    hint: remedy(details, outOfMemory),
   }
 }
 
-function crashLooped(container: string, details: ContainerDetails, crashes: number, outOfMemory: boolean): Doom {
-  const oom = details.oomKilled || outOfMemory
+function crashLooped(container: string, details: ContainerDetails, crashes: number, sawOutOfMemory: boolean): Doom {
   return {
     why: 'container',
     container,
     code: 'GATE_CRASH_LOOP',
-    message: `container ${details.name} crash-loops: it ended ${crashes} times while being waited for (last exit code ${details.exitCode}).`,
-    hint: oom ? moreMemory : 'Its last log lines usually name the cause; correct it and run again.',
+    message: `container ${details.name} crash-loops: it ended ${crashes} times while being waited for (last with ${exitText(details.exitCode)}).`,
+    hint: remedy(details, details.oomKilled || sawOutOfMemory),
   }
 }

@@ -41,7 +41,7 @@ async function askOnce<V>(options: GateOptions<V>, value: V, context: ProbeConte
   const timeout = options.attemptTimeout ?? 5000
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeout)])
   try {
-    return await options.probe(value, { ...context, signal })
+    return await options.probe(value, { runtime: context.runtime, signal })
   } catch (thrown) {
     context.signal.throwIfAborted()
     return { healthy: false, detail: signal.aborted ? `no answer within ${timeout} ms` : messageOf(thrown) }
@@ -72,7 +72,10 @@ export function withDeadline<V, A>(original: Gate<V, A>, within: Duration): Gate
         timer = setTimeout(() => reject(error), Math.min(limit, longestTimer))
       })
       try {
-        return await Promise.race([original.hold(value, { ...context, signal }), late])
+        return await Promise.race([
+          original.hold(value, Object.create(context as object, { signal: { value: signal } })),
+          late,
+        ])
       } finally {
         clearTimeout(timer)
         expiry.abort(error)
