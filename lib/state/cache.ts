@@ -66,7 +66,10 @@ export interface Cache {
   publish(options: PublishOptions): Promise<CacheRecord | undefined>
   /** How the outputs on disk differ from the record: `dist/a.js was changed since`. Empty when they do not. */
   differences(record: CacheRecord, cwd: string): string[]
-  /** Writes the outputs as they were; says which were written. Throws CACHE_RESTORE_FAILED and leaves no half-written file. */
+  /**
+   * Writes the outputs as they were and says which were written; the record is the task's last success again. Throws
+   * CACHE_RESTORE_FAILED and leaves no half-written file.
+   */
   restore(record: CacheRecord, cwd: string): readonly string[]
   /** Removes the least recently used entries until the store fits, and blobs nobody names. */
   prune(): { readonly bytes: number; readonly removed: number }
@@ -165,7 +168,13 @@ class DirectoryCache implements Cache {
   }
 
   restore(record: CacheRecord, cwd: string): readonly string[] {
-    return putBack({ outputs: record.outputs, cwd, content: (hash) => this.#readBlob(hash) })
+    const written = putBack({ outputs: record.outputs, cwd, content: (hash) => this.#readBlob(hash) })
+    try {
+      writeChecked(this.#taskFile(record.task), JSON.stringify({ format: 1, ...record }))
+    } catch {
+      // Found by its fingerprint once more, then.
+    }
+    return written
   }
 
   prune(): { readonly bytes: number; readonly removed: number } {

@@ -168,6 +168,21 @@ outputs('are put back with modes and links, and only where they differ', () =>
   }),
 )
 
+outputs('that are put back make their record the last success again', () =>
+  inFolder(async (folder) => {
+    const cache = open(folder)
+    makeOutputs(folder)
+    const record = await publish(cache, folder)
+    const other = { source: 'other' }
+    write(folder, 'dist/a.js', 'beta')
+    await publish(cache, folder, { fingerprint: { hash: hashOfParts(other), parts: other } })
+    assert.is.not(open(folder).last('build')?.hash, print.hash)
+    assert.equal(cache.restore(cache.find(print.hash)!, folder), ['dist/a.js'])
+    assert.equal(open(folder).last('build'), open(folder).find(print.hash))
+    assert.equal(open(folder).last('build')?.outputs, record.outputs)
+  }),
+)
+
 outputs('edited by hand are noticed', () =>
   inFolder(async (folder) => {
     makeOutputs(folder)
