@@ -70,7 +70,7 @@ const byText = (a: Json, b: Json): number => {
 }
 
 const secretName =
-  /pass(word|wd|phrase)|(^|[^a-z])pass($|[^a-z])|secret|token|api_?key|private_?key|access_?key|credential|(^|[^a-z])auth|requirepass|_?pwd($|_)/i
+  /pass(word|wd|phrase)|(^|[^a-z])pass($|[^a-z])|secret|token|api_?key|private_?key|access_?key|credential|(^|[^a-z])auth(orization)?($|[^a-z])|requirepass|_?pwd($|_)/i
 const secretUrl = /:\/\/[^/@\s:]*:[^/@\s]+@/
 
 /** A variable, option or label of this name (or with this value) holds something that must not be shown. */

@@ -1,9 +1,10 @@
 /** Containers: from creating to removing. */
+import { access } from 'node:fs/promises'
 import type { z } from 'zod'
-import type { ContainerDetails, ContainerSummary, Runtime } from '../runtime.ts'
+import type { ContainerDetails, ContainerSpec, ContainerSummary, Runtime } from '../runtime.ts'
 import * as answers from './answers.ts'
 import { createBody, endpoint, furtherNetworks } from './body.ts'
-import type { ConnectOptions } from './discover.ts'
+import { type ConnectOptions, isCode } from './discover.ts'
 import { type Doing, refused } from './failures.ts'
 import { podmanHealthChecks } from './podman-health.ts'
 import { portInUse } from './port-in-use.ts'
@@ -109,6 +110,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
 
     async create(spec, call) {
       const doing = about('Creating', spec.name)
+      if (session.kind === 'podman' && session.local) await checkMounts(spec, doing)
       const { text } = await transport.call({
         method: 'POST',
         path: '/containers/create',
@@ -233,6 +235,18 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     },
   }
   return calls
+}
+
+/** Podman would silently make an empty folder where the host has none; Docker refuses, and so do we. */
+async function checkMounts(spec: ContainerSpec, doing: Doing): Promise<void> {
+  for (const mount of spec.mounts) {
+    if (mount.type !== 'bind' || mount.create) continue
+    const there = await access(mount.source).then(
+      () => true,
+      (error) => !isCode(error, 'ENOENT'),
+    )
+    if (!there) throw refused({ status: 400, message: `bind source path does not exist: ${mount.source}` }, doing)
+  }
 }
 
 type Inspected = z.output<typeof answers.containerInspect>

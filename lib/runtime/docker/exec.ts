@@ -4,9 +4,10 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ExecOptions, Runtime } from '../runtime.ts'
 import { execCreated, execInspect, read } from './answers.ts'
+import { isCode } from './discover.ts'
 import { type Doing, failure, refused } from './failures.ts'
 import type { Session } from './session.ts'
-import { frames } from './streams.ts'
+import { type Frame, frames } from './streams.ts'
 
 interface Start {
   readonly command: readonly string[]
@@ -121,7 +122,7 @@ export function execCalls(session: Session): Pick<Runtime, 'exec' | 'execInterac
       try {
         connection.on('error', () => undefined)
         if (stdin !== undefined) feed(connection, stdin)
-        for await (const frame of frames(connection as AsyncIterable<Uint8Array>, { raw: false })) {
+        for await (const frame of received(connection, false)) {
           if (onOutput) onOutput(frame.bytes, frame.stream)
           else output[frame.stream].push(frame.bytes)
         }
@@ -167,8 +168,7 @@ export function execCalls(session: Session): Pick<Runtime, 'exec' | 'execInterac
       stdin.pipe(connection)
       try {
         await resize()
-        for await (const frame of frames(connection as AsyncIterable<Uint8Array>, { raw: tty }))
-          stdout.write(frame.bytes)
+        for await (const frame of received(connection, tty)) stdout.write(frame.bytes)
         signal?.throwIfAborted()
         return await exitCode(id, doing, signal)
       } catch (error) {
@@ -192,6 +192,15 @@ const shared = (options: Omit<ExecOptions, 'stdin' | 'onOutput'>, token: string)
   workingDirectory: options.workingDirectory,
   signal: options.signal,
 })
+
+/** What a command prints. That it ended without reading its input is no failure: the exit code tells. */
+async function* received(connection: Duplex, raw: boolean): AsyncGenerator<Frame> {
+  try {
+    yield* frames(connection as AsyncIterable<Uint8Array>, { raw })
+  } catch (error) {
+    if (!isCode(error, 'EPIPE')) throw error
+  }
+}
 
 function feed(connection: Duplex, stdin: NonNullable<ExecOptions['stdin']>): void {
   if (typeof stdin === 'string' || stdin instanceof Uint8Array) {
