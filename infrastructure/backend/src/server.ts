@@ -27,7 +27,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     // One line for each request is enough, and it is ours: with route, status and duration.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 64 * 1024,
-    // A request under way is finished and told that its connection closes; one that comes in later is not.
+    // Requests in hand are finished; connections without one are closed at once.
     forceCloseConnections: 'idle',
     return503OnClosing: true,
   })
@@ -49,6 +49,14 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     const { traceId, spanId, parentId } = request.trace
     request.log = request.log.child({ trace_id: traceId, span_id: spanId, parent_id: parentId })
     reply.header('x-trace-id', traceId)
+  })
+  let closing = false
+  server.addHook('preClose', async () => {
+    closing = true
+  })
+  server.addHook('onSend', async (_, reply) => {
+    // Kept alive, the connection of a request that was in hand would hold the close up until it idles out.
+    if (closing) reply.header('connection', 'close')
   })
   server.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown'
