@@ -25,7 +25,10 @@ else {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  /** Neither bridge nor packet filter rules: the machine's own engine is left alone. */
+  /**
+   * In a network namespace of its own: a dockerd without a bridge removes docker0 where it finds one, and that is the
+   * machine's own engine's.
+   */
   const optionsFor = (folder: string) => {
     const socket = join(folder, 'engine.sock')
     const pidFiles = {
@@ -35,8 +38,8 @@ else {
     const paths = [`--data-root=${folder}/data`, `--exec-root=${folder}/exec`, `--pidfile=${pidFiles.dockerd}`]
     const apart = ['--bridge=none', '--iptables=false', '--ip6tables=false', '--storage-driver=vfs']
     return {
-      program,
-      args: [`--host=unix://${socket}`, ...paths, ...apart],
+      program: 'unshare',
+      args: ['--net', program, `--host=unix://${socket}`, ...paths, ...apart],
       logFile: join(folder, 'dockerd.log'),
       signal: new AbortController().signal,
       socket,
