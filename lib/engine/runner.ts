@@ -237,6 +237,7 @@ class Runner {
         definition.gate === undefined ? [] : Array.isArray(definition.gate) ? definition.gate : [definition.gate]
       if (gates.length > 0) {
         this.#scheduler.releaseSlot(node.id)
+        this.#advance()
         for (const gate of gates) await this.#holdGate(node, gate, value, this.#abortWaiting.signal, node.id)
       }
       const durationMs = host.now() - begun

@@ -1,0 +1,232 @@
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type FailureMode, type Schedulable, Scheduler } from '../../../lib/engine/scheduler.ts'
+import { dag, type Shape } from './graphs.ts'
+
+const test = suite('scheduler')
+
+const modes = fc.constantFrom<FailureMode>('fail-fast', 'keep-going', 'kill')
+
+function nodesOf(shape: Shape, costs: readonly number[] = []): Schedulable[] {
+  return shape.needs.map((needs, index) => ({
+    id: String(index),
+    needs: needs.map((need) => ({ node: String(need), optional: false })),
+    weight: shape.weights[index]!,
+    locks: shape.locks[index] === undefined ? [] : [{ name: shape.locks[index]!, size: 1 }],
+    cost: costs[index] ?? 1,
+  }))
+}
+
+/** Plays a schedule: `pick` says which running node ends next. */
+function play(
+  shape: Shape,
+  options: { concurrency: number; mode: FailureMode; pick: (running: readonly string[]) => number; stopAfter?: number },
+) {
+  const scheduler = new Scheduler(nodesOf(shape), options)
+  const running: string[] = []
+  const finals = new Map<string, string>()
+  const finish = (id: string, state: string): void => {
+    assert.not.ok(finals.has(id), `${id} ended twice`)
+    finals.set(id, state)
+  }
+  let steps = 0
+  let stopped = false
+  while (!scheduler.finished) {
+    for (const id of scheduler.ready()) {
+      assert.not.ok(finals.has(id) || running.includes(id), `${id} started twice`)
+      assert.not.ok(stopped, `${id} started after the stop`)
+      for (const need of shape.needs[Number(id)]!) assert.is(finals.get(String(need)), 'succeeded')
+      running.push(id)
+      const locks = running.map((one) => shape.locks[Number(one)]).filter((lock) => lock !== undefined)
+      assert.is(new Set(locks).size, locks.length, 'two holders of a lock')
+      const slots = running.reduce((sum, one) => sum + Math.min(shape.weights[Number(one)]!, options.concurrency), 0)
+      assert.ok(slots <= options.concurrency, `${slots} slots of ${options.concurrency}`)
+    }
+    if (scheduler.finished) break
+    assert.ok(running.length > 0, 'deadlock')
+    steps += 1
+    if (options.stopAfter === steps) {
+      stopped = true
+      for (const { node } of scheduler.stop('cancelled')) finish(node, 'cancelled')
+    }
+    const [id] = running.splice(options.pick(running) % running.length, 1)
+    const outcome = stopped ? 'cancelled' : shape.fails[Number(id)] ? 'failed' : 'succeeded'
+    finish(id!, outcome)
+    for (const { node } of scheduler.settled(id!, outcome)) finish(node, 'cancelled')
+  }
+  assert.is(running.length, 0)
+  assert.is(finals.size, shape.needs.length, 'every node has one final state')
+  return finals
+}
+
+test('needs, limits, locks and single runs hold for any graph, order and mode', () => {
+  fc.assert(
+    fc.property(
+      dag(),
+      fc.integer({ min: 1, max: 4 }),
+      modes,
+      fc.infiniteStream(fc.nat()),
+      (shape, concurrency, mode, stream) => {
+        play(shape, { concurrency, mode, pick: () => stream.next().value })
+      },
+    ),
+    { numRuns: 400 },
+  )
+})
+
+test('a failure reaches exactly its dependents in keep-going', () => {
+  fc.assert(
+    fc.property(dag(), fc.infiniteStream(fc.nat()), (shape, stream) => {
+      const finals = play(shape, { concurrency: 2, mode: 'keep-going', pick: () => stream.next().value })
+      shape.needs.forEach((needs, index) => {
+        const spoiled = needs.some((need) => finals.get(String(need)) !== 'succeeded')
+        const expected = spoiled ? 'cancelled' : shape.fails[index] ? 'failed' : 'succeeded'
+        assert.is(finals.get(String(index)), expected)
+      })
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a stop at any step ends with nothing running and everything final', () => {
+  fc.assert(
+    fc.property(dag(), fc.nat({ max: 12 }), fc.infiniteStream(fc.nat()), (shape, stopAfter, stream) => {
+      play(shape, { concurrency: 3, mode: 'fail-fast', pick: () => stream.next().value, stopAfter: stopAfter + 1 })
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a heavy node is not starved by light ones', () => {
+  const scheduler = new Scheduler(
+    [
+      { id: 'light', needs: [], weight: 1, locks: [], cost: 9 },
+      { id: 'heavy', needs: [], weight: 2, locks: [], cost: 5 },
+      { id: 'later', needs: [], weight: 1, locks: [], cost: 1 },
+    ],
+    { concurrency: 2, mode: 'fail-fast' },
+  )
+  assert.equal(scheduler.ready(), ['light'])
+  scheduler.settled('light', 'succeeded')
+  assert.equal(scheduler.ready(), ['heavy'])
+})
+
+test('says what each node waits for', () => {
+  const scheduler = new Scheduler(
+    [
+      { id: 'a', needs: [], weight: 1, locks: [{ name: 'db', size: 1 }], cost: 3 },
+      { id: 'b', needs: [], weight: 1, locks: [{ name: 'db', size: 1 }], cost: 2 },
+      { id: 'c', needs: [{ node: 'a', optional: false }], weight: 1, locks: [], cost: 1 },
+      { id: 'd', needs: [], weight: 1, locks: [], cost: 1 },
+      { id: 'e', needs: [], weight: 1, locks: [], cost: 1 },
+    ],
+    { concurrency: 2, mode: 'fail-fast' },
+  )
+  assert.equal(scheduler.ready(), ['a', 'd'])
+  assert.equal(scheduler.takeParked(), ['b'])
+  assert.equal(
+    [...scheduler.holds()],
+    [
+      ['b', { for: 'lock', lock: 'db', holders: ['a'] }],
+      ['c', { for: 'needs', nodes: ['a'] }],
+      ['e', { for: 'slot' }],
+    ],
+  )
+})
+
+test('an optional need releases its dependent after a failure, too', () => {
+  const scheduler = new Scheduler(
+    [
+      { id: 'a', needs: [], weight: 1, locks: [], cost: 1 },
+      { id: 'b', needs: [{ node: 'a', optional: true }], weight: 1, locks: [], cost: 1 },
+    ],
+    { concurrency: 1, mode: 'keep-going' },
+  )
+  scheduler.ready()
+  assert.equal(scheduler.settled('a', 'failed'), [])
+  assert.equal(scheduler.ready(), ['b'])
+})
+
+/** The shortest possible makespan, by trying every choice. For graphs of a few nodes. */
+function optimum(needs: readonly (readonly number[])[], costs: readonly number[], slots: number): number {
+  const size = needs.length
+  let best = costs.reduce((sum, cost) => sum + cost, 0)
+  const visit = (done: number, running: readonly { index: number; until: number }[], now: number): void => {
+    if (now >= best) return
+    if (done === (1 << size) - 1) {
+      best = now
+      return
+    }
+    const busy = new Set(running.map(({ index }) => index))
+    const ready = needs.flatMap((list, index) =>
+      !(done & (1 << index)) && !busy.has(index) && list.every((need) => done & (1 << need)) ? [index] : [],
+    )
+    const free = slots - running.length
+    const advance = (next: readonly { index: number; until: number }[]): void => {
+      if (next.length === 0) return
+      const until = Math.min(...next.map((one) => one.until))
+      const ended = next.filter((one) => one.until === until)
+      visit(
+        ended.reduce((mask, { index }) => mask | (1 << index), done),
+        next.filter((one) => one.until !== until),
+        until,
+      )
+    }
+    const choose = (from: number, chosen: readonly number[]): void => {
+      advance([...running, ...chosen.map((index) => ({ index, until: now + costs[index]! }))])
+      if (chosen.length === free) return
+      for (let at = from; at < ready.length; at += 1) choose(at + 1, [...chosen, ready[at]!])
+    }
+    choose(0, [])
+  }
+  visit(0, [], 0)
+  return best
+}
+
+function makespan(needs: readonly (readonly number[])[], costs: readonly number[], slots: number): number {
+  const size = needs.length
+  const shape: Shape = {
+    needs,
+    fails: Array(size).fill(false),
+    locks: Array(size).fill(undefined),
+    weights: Array(size).fill(1),
+  }
+  const scheduler = new Scheduler(nodesOf(shape, costs), { concurrency: slots, mode: 'fail-fast' })
+  const running: { id: string; until: number }[] = []
+  let now = 0
+  while (!scheduler.finished) {
+    for (const id of scheduler.ready()) running.push({ id, until: now + costs[Number(id)]! })
+    running.sort((a, b) => a.until - b.until)
+    const next = running.shift()!
+    now = next.until
+    scheduler.settled(next.id, 'succeeded')
+  }
+  return now
+}
+
+test('the makespan is within Graham’s bound of the optimum, and mostly the optimum itself', () => {
+  const ratios: number[] = []
+  fc.assert(
+    fc.property(
+      dag(6),
+      fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 6, maxLength: 6 }),
+      fc.integer({ min: 1, max: 3 }),
+      (shape, costs, slots) => {
+        const ratio = makespan(shape.needs, costs, slots) / optimum(shape.needs, costs, slots)
+        ratios.push(ratio)
+        // Graham 1966: any list schedule is at most 2 - 1/m times the optimum
+        assert.ok(ratio <= 2 - 1 / slots + 1e-9, `ratio ${ratio}`)
+      },
+    ),
+    { numRuns: 150 },
+  )
+  const exact = ratios.filter((ratio) => ratio === 1).length / ratios.length
+  const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length
+  console.log(
+    `makespan / optimum: mean ${mean.toFixed(3)}, worst ${Math.max(...ratios).toFixed(3)}, optimal in ${Math.round(exact * 100)} %`,
+  )
+  assert.ok(exact > 0.8)
+})
+
+test.run()
