@@ -106,7 +106,7 @@ async function attempt(file: TestFile): Promise<Attempt> {
   const mark = `${process.pid}-${lastLog}`
   const ended = await runCaptured({
     command: process.execPath,
-    args: [file.path],
+    args: ['--import', join(root, 'tests', 'support', 'uvu.ts'), file.path],
     cwd: root,
     env: environment({ [markName]: mark }),
     logFile,
