@@ -3,11 +3,9 @@ import { access } from 'node:fs/promises'
 import type { z } from 'zod'
 import type { ContainerDetails, ContainerSpec, ContainerSummary, Runtime } from '../runtime.ts'
 import * as answers from './answers.ts'
-import { createBody, endpoint, furtherNetworks } from './body.ts'
 import { type ConnectOptions, isCode } from './discover.ts'
 import { type Doing, refused } from './failures.ts'
-import { podmanHealthChecks } from './podman-health.ts'
-import { portInUse } from './port-in-use.ts'
+import type { HealthChecks } from './podman-health.ts'
 import type { Session } from './session.ts'
 
 type Calls = Pick<
@@ -41,7 +39,11 @@ const seconds = (ms: number | undefined): number | undefined => (ms === undefine
 /** The calls about containers. */
 export function containerCalls(session: Session, options: ConnectOptions): Calls {
   const { transport } = session
-  const checks = podmanHealthChecks(session)
+  let checks: Promise<HealthChecks | undefined> | undefined
+  const healthChecks = (): Promise<HealthChecks | undefined> => {
+    checks ??= import('./podman-health.ts').then(({ podmanHealthChecks }) => podmanHealthChecks(session))
+    return checks
+  }
 
   const post = async (
     idOrName: string,
@@ -100,16 +102,18 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
       const found = await look()
       if (!found) return undefined
       const seen = details(found)
-      if (!checks || seen.state !== 'running' || !found.Config.Healthcheck?.Test?.length) return seen
+      if (session.kind !== 'podman' || seen.state !== 'running' || !found.Config.Healthcheck?.Test?.length) return seen
+      const run = await healthChecks()
       const intervalMs = (found.Config.Healthcheck.Interval ?? 0) / 1e6 || 30_000
       const due = { id: seen.id, status: seen.health?.status ?? 'none', intervalMs }
-      if (!(await checks.run(due, call?.signal))) return seen
+      if (!(await run?.run(due, call?.signal))) return seen
       const after = await look()
       return after && details(after)
     },
 
     async create(spec, call) {
       const doing = about('Creating', spec.name)
+      const { createBody, furtherNetworks } = await import('./body.ts')
       if (session.kind === 'podman' && session.local) await checkMounts(spec, doing)
       const { text } = await transport.call({
         method: 'POST',
@@ -139,6 +143,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
       try {
         await post(idOrName, { verb: 'Starting', at: '/start', signal: call?.signal })
       } catch (error) {
+        const { portInUse } = await import('./port-in-use.ts')
         throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, call) })
       }
     },
@@ -173,6 +178,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
           signal: restart?.signal,
         })
       } catch (error) {
+        const { portInUse } = await import('./port-in-use.ts')
         throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, restart) })
       }
     },
@@ -212,6 +218,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     },
 
     async connect(network, idOrName, attachment, call) {
+      const { endpoint } = await import('./body.ts')
       await transport.call({
         method: 'POST',
         path: `/networks/${encodeURIComponent(network)}/connect`,

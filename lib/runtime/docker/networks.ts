@@ -2,7 +2,6 @@
 import type { z } from 'zod'
 import { DevstackError } from '../../errors.ts'
 import type { NetworkSpec, Runtime, VolumeSpec } from '../runtime.ts'
-import { overlaps } from '../subnet.ts'
 import * as answers from './answers.ts'
 import { labelFilter } from './containers.ts'
 import type { Doing } from './failures.ts'
@@ -192,6 +191,7 @@ async function subnetTaken(
   subnet: string,
   { error, all }: { readonly error: DevstackError; readonly all: readonly Found[] },
 ): Promise<DevstackError> {
+  const { overlaps } = await import('../subnet.ts')
   const holder = all.find((one) => (one.IPAM?.Config ?? []).some(({ Subnet }) => overlaps(Subnet, subnet)))
   const pool = holder?.IPAM?.Config.find(({ Subnet }) => overlaps(Subnet, subnet))?.Subnet
   return new DevstackError({
