@@ -92,6 +92,8 @@ function replacement(
     return `$(${walk(shell[1]!, variables, where, state, depth + 1)})`
   }
   if (name === 'MAKE') return 'make'
+  // Rules are relative to the folder of the Makefile, which is where its tasks run.
+  if (name === 'CURDIR' && where === 'rule') return '.'
   const variable = variables.get(name)
   if (variable === undefined) {
     if (!/^[A-Za-z_]\w*$/.test(name)) {

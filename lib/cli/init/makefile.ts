@@ -24,7 +24,8 @@ interface Reading {
   readonly phony: Set<string>
   readonly notes: string[]
   oneShell: boolean
-  comment: string | undefined
+  /** The comment directly above, line by line. */
+  comment: string[]
   /** Depth of `ifeq` ... `endif`. */
   conditional: number
 }
@@ -40,7 +41,7 @@ export function importMakefile(text: string, file = 'Makefile'): Draft {
     phony: new Set(),
     notes: [],
     oneShell: false,
-    comment: undefined,
+    comment: [],
     conditional: 0,
   }
   read(logicalLines(text), reading)
@@ -91,11 +92,14 @@ function read(lines: readonly LogicalLine[], reading: Reading): void {
     }
     const bare = text.trim()
     if (bare === '') {
-      reading.comment = undefined
+      reading.comment = []
       continue
     }
     if (bare.startsWith('#')) {
-      reading.comment = bare.replace(/^#+\s*/, '')
+      const said = bare.replace(/^#+\s*/, '')
+      // A ruler of dashes parts sections and describes nothing.
+      if (/\w/.test(said)) reading.comment.push(said)
+      else reading.comment = []
       continue
     }
     if (/^(ifeq|ifneq|ifdef|ifndef)\b/.test(bare)) reading.conditional += 1
@@ -119,7 +123,7 @@ function read(lines: readonly LogicalLine[], reading: Reading): void {
       current = readRule(text, number, reading)
       afterRule = true
     }
-    if (!/^(ifn?eq|ifn?def|endif)\b/.test(bare)) reading.comment = undefined
+    if (!/^((ifn?eq|ifn?def|endif)\b|\.PHONY\b)/.test(bare)) reading.comment = []
   }
 }
 
@@ -139,7 +143,8 @@ function assign(text: string, into: Map<string, Variable>, reading: Reading): vo
     .replaceAll('\\#', '#')
     .trim()
   if (exported) reading.exported.add(name!)
-  const before = into.get(name!)
+  const isTarget = into !== reading.variables
+  const before = into.get(name!) ?? (isTarget ? reading.variables.get(name!) : undefined)
   if (reading.conditional > 0) {
     into.set(name!, { value, opaque: `$(${name}) depends on a condition` })
   } else if (operator === '!=') {
@@ -149,7 +154,9 @@ function assign(text: string, into: Map<string, Variable>, reading: Reading): vo
   } else if (operator === '+=' && before) {
     into.set(name!, { ...before, value: before.value === '' ? value : `${before.value} ${value}` })
   } else {
-    into.set(name!, { value })
+    // What was made of the first value in between would have to be followed line by line.
+    const isAnother = before !== undefined && !isTarget && before.value !== value
+    into.set(name!, isAnother ? { value, opaque: `$(${name}) is set twice` } : { value })
   }
 }
 
@@ -167,7 +174,7 @@ function readRule(text: string, number: number, reading: Reading): Rule[] {
   const needed = semicolon < 0 ? right! : right!.slice(0, semicolon)
   const inline = semicolon < 0 ? undefined : right!.slice(semicolon + 1).trim()
   const targets = expand(left!, variables)
-  const names = targets.text.split(/\s+/).filter((name) => name !== '')
+  const names = words(targets.text)
   if (targets.reason !== undefined) {
     notes.push(`line ${number}: "${left!.trim()}" was not imported: ${targets.reason}.`)
     return []
@@ -180,9 +187,7 @@ function readRule(text: string, number: number, reading: Reading): Rule[] {
     return []
   }
   const prerequisites = expand(needed, variables)
-  const [parts = [], orderOnly = []] = prerequisites.text
-    .split(/(?:^|\s)\|(?:\s|$)/)
-    .map((side) => side.split(/\s+/).filter((part) => part !== ''))
+  const [parts = [], orderOnly = []] = prerequisites.text.split(/(?:^|\s)\|(?:\s|$)/).map(words)
   const rules: Rule[] = []
   for (const name of names) {
     if (name === '.PHONY') for (const part of parts) reading.phony.add(part)
@@ -197,7 +202,7 @@ function readRule(text: string, number: number, reading: Reading): Rule[] {
     rule.orderOnly.push(...orderOnly)
     if (prerequisites.reason !== undefined) rule.reason ??= prerequisites.reason
     if (reading.conditional > 0) rule.reason ??= 'it depends on a condition'
-    const about = described ?? reading.comment
+    const about = described ?? firstSentence(reading.comment)
     if (about) rule.description ??= about
     if (inline) rule.recipe.push(inline)
     rules.push(rule)
@@ -213,6 +218,20 @@ const suffixRule = new RegExp(`^\\.(${suffix})(\\.(${suffix}))?$`)
 /** `.PHONY`, `.SUFFIXES` ..., and suffix rules such as `.c.o`. */
 function isSpecial(name: string): boolean {
   return /^\.[A-Z_]+$/.test(name) || suffixRule.test(name)
+}
+
+/** Names of files; `./x` is `x` for make, too. */
+function words(text: string): readonly string[] {
+  return text
+    .split(/\s+/)
+    .map((word) => word.replace(/^(\.\/)+(?=.)/, ''))
+    .filter((word) => word !== '')
+}
+
+/** What a comment begins with, if that is short enough to stand in a list. */
+function firstSentence(comment: readonly string[]): string | undefined {
+  const sentence = comment.join(' ').split(/\.(?:\s|$)/, 1)[0]!
+  return sentence === '' || sentence.length > 100 || /^https?:/.test(sentence) ? undefined : sentence
 }
 
 function ruleFor(target: string, { rules }: Reading): Rule | undefined {
@@ -268,6 +287,7 @@ function toTask(
   const commands: DraftCommand[] = []
   const recipe = oneShell && rule.recipe.length > 0 ? [rule.recipe.join('\n')] : rule.recipe
   let reason = rule.reason
+  if (rule.variables.size > 0 && needs.length > 0) reason ??= 'its variables hold for what it needs, too'
   for (const line of recipe) {
     const [, marks, rest] = /^\s*([@+-]*)\s*(.*)$/s.exec(line)!
     const { text, reason: unclear } = expand(rest!, variables, 'recipe')

@@ -13,6 +13,7 @@ export async function importTaskfile(text: string, file = 'Taskfile.yml'): Promi
   const notes: string[] = []
   const includes = isEntry(root['includes']) ? Object.keys(root['includes']) : []
   if (includes.length > 0) notes.push(`what it includes (${includes.join(', ')}) was not imported.`)
+  if (!isEntry(root['tasks'])) notes.push('it has no "tasks"; Taskfiles of version 3 can be imported.')
   const entries = isEntry(root['tasks']) ? root['tasks'] : {}
   const globals = variablesOf(root['vars'])
   const environment = stringsOf(root['env'])

@@ -175,6 +175,49 @@ make('what only make can do is left to make', () => {
   assert.not.match(notes.join('\n'), 'not understood')
 })
 
+make('what depends on the order of lines, or flows to other targets, is left to make', () => {
+  const { tasks } = makefile(
+    [
+      'A = 1',
+      'first:',
+      '  echo $(A)',
+      'A = 2',
+      'FLAGS = -a',
+      'debug: FLAGS += -g',
+      'debug: app',
+      'alone: FLAGS += -g',
+      'alone:',
+      '  cc $(FLAGS)',
+      'app:',
+      '  cc $(FLAGS)',
+    ].join('\n'),
+  )
+  assert.equal(lines(taskOf(tasks, 'first')), ['make first'])
+  assert.equal(lines(taskOf(tasks, 'debug')), ['make debug'])
+  assert.equal(lines(taskOf(tasks, 'alone')), ['cc -a -g'])
+  assert.equal(lines(taskOf(tasks, 'app')), ['cc -a'])
+})
+
+make('folders written in full, and comments that describe', () => {
+  const { tasks } = makefile(
+    [
+      'BIN := $(CURDIR)/bin',
+      '# -----',
+      '# Build the program. It takes a while.',
+      '# More about it.',
+      '.PHONY: build',
+      'build: $(BIN)/app',
+      '# https://example.com',
+      '$(BIN)/app: main.go',
+      '  go build -o $(BIN)/app',
+    ].join('\n'),
+  )
+  assert.is(taskOf(tasks, 'build').description, 'Build the program')
+  assert.equal(taskOf(tasks, 'build').needs, ['bin/app'])
+  assert.is(taskOf(tasks, 'bin/app').description, undefined)
+  assert.equal(lines(taskOf(tasks, 'bin/app')), ['go build -o $PWD/bin/app'])
+})
+
 make('.ONESHELL, targets defined twice, several targets of one rule', () => {
   const { tasks } = makefile('.ONESHELL:\na b: c\n  x=1\n  echo $$x\na: d\nc:\nd:\n')
   assert.equal(taskOf(tasks, 'a').needs, ['c', 'd'])
