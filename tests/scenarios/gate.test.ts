@@ -34,6 +34,8 @@ function specOf(service: string, script: string, more: Partial<ContainerSpec> = 
     ports: [],
     mounts: [],
     networks: [],
+    // Nothing here needs a network but the one that says so: it is faster, and independent of who else has engines here.
+    networkMode: 'none',
     restart: { name: 'no' },
     stopGraceMs: 0,
     ...more,
@@ -199,8 +201,10 @@ function scenarios(engine: 'docker' | 'podman', open: () => Promise<Opened | und
     const script = 'sleep 0.5; touch /tmp/ready; exec sleep 1000'
     const handle = await start(specOf('fine', script, { healthcheck }))
     await healthyGate({ within: '2m' }).hold(handle, context('fine'))
-    assert.is.not((await runtime.inspect(handle.id))?.health?.status, 'unhealthy')
-    assert.is.not((await runtime.inspect(handle.id))?.health?.status, 'healthy', 'the engine has not asked yet')
+    // Docker asks for the first time after one interval, which is ten minutes here; Podman asks once at the start.
+    const status = (await runtime.inspect(handle.id))?.health?.status
+    if (engine === 'docker') assert.is(status, 'starting')
+    else assert.is.not(status, undefined)
   })
 
   scenario('a container without a healthcheck is refused at once', async () => {
@@ -247,6 +251,7 @@ function scenarios(engine: 'docker' | 'podman', open: () => Promise<Opened | und
   scenario('log, TCP and HTTP gates release once the service answers, and not before', async () => {
     const handle = await create(
       specOf('serves', `while [ ! -e /tmp/go ]; do sleep 0.05; done; echo listening on 8080; ${httpServer}`, {
+        networkMode: undefined,
         ports: [{ hostIp: '127.0.0.1', hostPort: 0, containerPort: 8080, protocol: 'tcp' }],
       }),
     )
