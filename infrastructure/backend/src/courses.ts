@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import type { Session } from './database.ts'
 import { type Page, page } from './page.ts'
 import { keyReused, missing } from './problem.ts'
+import type { Session } from './session.ts'
 
 export const courseInput = z.strictObject({
   code: z.string().regex(/^[A-Z]{2,6}-\d{1,4}$/, 'a code is like MATH-101'),

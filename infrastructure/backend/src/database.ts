@@ -1,19 +1,8 @@
-import { Socket } from 'node:net'
 import pg from 'pg'
 import { formatHost, type Host } from './hosts.ts'
 import { findLeader, type Leader, type Standing } from './leader.ts'
-import { classify, type RetryOptions, retry, StatementTimeout, UnconfirmedCommit } from './retry.ts'
-import { commentSql } from './trace.ts'
-
-/** What a piece of work may do on the leader. Each statement has its own deadline. */
-export interface Session {
-  /** From 1; over 1 an earlier attempt may have been committed without our knowing. */
-  readonly attempt: number
-  /** Rows of one statement with `$1` parameters. */
-  query<Row>(sql: string, values?: readonly unknown[]): Promise<readonly Row[]>
-  /** Commits when `work` resolves, else rolls back. Not to be nested. */
-  transaction<T>(work: () => Promise<T>): Promise<T>
-}
+import { classify, type RetryOptions, retry, StatementTimeout } from './retry.ts'
+import { Client, type Session, untilAborted, useClient } from './session.ts'
 
 export interface RunOptions {
   /** Overrides the database's own deadline, ms. */
@@ -41,16 +30,6 @@ export interface DatabaseOptions {
   readonly deadlineMs: number
   readonly onRetry?: (reason: string, attempt: number) => void
   readonly onLeader?: (leader: Leader, before: Leader | undefined) => void
-}
-
-/** A client that owns its socket, so that a frozen peer's can be destroyed and not waited for. */
-class Client extends pg.Client {
-  readonly socket: Socket
-  constructor(config: pg.ClientConfig) {
-    const socket = new Socket()
-    super({ ...config, stream: () => socket })
-    this.socket = socket
-  }
 }
 
 /** The pool of one leader; a new leader, a new reign. */
@@ -107,10 +86,11 @@ export class Database implements Work {
       const reign = await untilAborted(this.#follow(), attempt.signal)
       try {
         const client = await this.#checkOut(reign, attempt.signal)
-        return await this.#use(client, work, {
+        return await useClient(client, work, {
           attempt: attempt.number,
           signal: attempt.signal,
           tags: options.tags ?? {},
+          statementTimeoutMs: this.#options.statementTimeoutMs,
         })
       } catch (thrown) {
         this.#doubt(reign, thrown)
@@ -231,74 +211,6 @@ export class Database implements Work {
     }
   }
 
-  async #use<T>(client: pg.PoolClient & Client, work: (session: Session) => Promise<T>, use: Use): Promise<T> {
-    let unconfirmed = false
-    let broken: Error | undefined
-    const onNotice = (notice: { readonly routine?: string }) => {
-      if (notice.routine === 'SyncRepWaitForLSN') unconfirmed = true
-    }
-    const onError = (thrown: Error) => {
-      broken = thrown
-    }
-    client.on('notice', onNotice)
-    client.on('error', onError)
-    const query = async <Row>(sql: string, values: readonly unknown[] = []): Promise<readonly Row[]> => {
-      const text = commentSql(sql, use.tags)
-      const { rows } = await this.#within(client, use.signal, () => client.query({ text, values: [...values] }))
-      if (unconfirmed) throw new UnconfirmedCommit('committed without its synchronous standby')
-      return rows as Row[]
-    }
-    const session: Session = {
-      attempt: use.attempt,
-      query,
-      async transaction(inner) {
-        await query('BEGIN')
-        try {
-          const value = await inner()
-          await query('COMMIT')
-          return value
-        } catch (thrown) {
-          if (classify(thrown).kind !== 'connection' && broken === undefined) await query('ROLLBACK').catch(onError)
-          throw thrown
-        }
-      },
-    }
-    try {
-      const value = await work(session)
-      client.release()
-      return value
-    } catch (thrown) {
-      client.release(broken !== undefined || classify(thrown).kind === 'connection' || use.signal.aborted)
-      throw thrown
-    } finally {
-      client.off('notice', onNotice)
-      // A destroyed connection may still report its end.
-      if (broken === undefined) client.off('error', onError)
-    }
-  }
-
-  /** Runs a statement; without an answer in time its connection is destroyed, as nothing else would end the wait. */
-  async #within<T>(client: Client, signal: AbortSignal, statement: () => Promise<T>): Promise<T> {
-    let late = false
-    const cut = () => client.socket.destroy()
-    const timer = setTimeout(() => {
-      late = true
-      cut()
-    }, this.#options.statementTimeoutMs)
-    signal.addEventListener('abort', cut, { once: true })
-    try {
-      signal.throwIfAborted()
-      return await statement()
-    } catch (thrown) {
-      signal.throwIfAborted()
-      if (late) throw new StatementTimeout(`no answer within ${this.#options.statementTimeoutMs} ms`, { cause: thrown })
-      throw thrown
-    } finally {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', cut)
-    }
-  }
-
   /** After a failure: a lost connection ends the reign, silence only puts it in doubt (one statement may just be slow). */
   #doubt(reign: Reign, thrown: unknown): void {
     if (reign !== this.#reign) return
@@ -316,23 +228,6 @@ export class Database implements Work {
   }
 }
 
-interface Use {
-  readonly attempt: number
-  readonly signal: AbortSignal
-  readonly tags: Readonly<Record<string, string | undefined>>
-}
-
 function same(a: Leader, b: Leader): boolean {
   return formatHost(a.host) === formatHost(b.host) && a.system === b.system && a.timeline === b.timeline
-}
-
-/** Settles as `promise`, or rejects with the signal's reason if that comes first. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason)
-  if (signal.aborted) onAbort()
-  else signal.addEventListener('abort', onAbort, { once: true })
-  promise.catch(() => {})
-  aborted.catch(() => {})
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', onAbort))
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import type { Session } from './database.ts'
 import { type Page, page, pageQuery } from './page.ts'
 import { conflict, keyReused, missing } from './problem.ts'
+import type { Session } from './session.ts'
 
 export const enrollmentInput = z.strictObject({ courseId: z.uuid(), studentId: z.uuid() })
 export type EnrollmentInput = z.infer<typeof enrollmentInput>

@@ -100,7 +100,20 @@ export interface RetryOptions {
  * The work must honour `attempt.signal`: an attempt is never abandoned while it runs.
  */
 export async function retry<T>(work: (attempt: Attempt) => Promise<T>, options: RetryOptions): Promise<T> {
-  const deadline = AbortSignal.timeout(options.deadlineMs)
+  const deadline = new AbortController()
+  const timer = setTimeout(() => deadline.abort(), options.deadlineMs)
+  try {
+    return await untilDeadline(work, options, deadline.signal)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function untilDeadline<T>(
+  work: (attempt: Attempt) => Promise<T>,
+  options: RetryOptions,
+  deadline: AbortSignal,
+): Promise<T> {
   const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal])
   const random = options.random ?? Math.random
   let ceiling = options.pauseMs ?? 25

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Cache } from './cache.ts'
 import { courseInput, createCourse, listCourses, readCourse, removeCourse, replaceCourse } from './courses.ts'
-import type { Session, Work } from './database.ts'
+import type { Work } from './database.ts'
 import {
   createEnrollment,
   enrollmentInput,
@@ -14,6 +14,7 @@ import {
 import { identify } from './identity.ts'
 import { type Page, pageQuery } from './page.ts'
 import { idempotencyKey, runOptions } from './request.ts'
+import type { Session } from './session.ts'
 import { createStudent, listStudents, readStudent, removeStudent, replaceStudent, studentInput } from './students.ts'
 
 const idParams = z.strictObject({ id: z.uuid() })

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import type { Session } from './database.ts'
 import { type Page, page } from './page.ts'
 import { keyReused, missing } from './problem.ts'
+import type { Session } from './session.ts'
 
 export const studentInput = z.strictObject({
   name: z.string().trim().min(1).max(200),
