@@ -97,8 +97,8 @@ function findTask(name: string, names: Pick<Names, 'taskNamed' | 'all'>): Task {
 }
 
 /**
- * Lets the schema validate and complete what was typed. Throws USAGE_PARAM_MISSING or USAGE_BAD_PARAM, which name the param as it is
- * typed; further issues stand in `details`.
+ * Lets the schema validate and complete what was typed. Throws USAGE_PARAM_MISSING or USAGE_BAD_PARAM, which name the
+ * param as it is typed; further issues stand in `details`.
  */
 export async function validateParams(given: {
   readonly task: string
