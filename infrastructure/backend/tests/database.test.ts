@@ -93,23 +93,24 @@ test('a leader that freezes under a statement is given up at the statement deadl
     return 'ignore'
   }
   next!.answer = () => one
-  const { database: db, retries } = database([old!, next!], { statementTimeoutMs: 200 })
+  const { database: db, retries } = database([old!, next!], { statementTimeoutMs: 500 })
   assert.deepEqual(await db.run((session) => session.query('SELECT 1 AS value')), [{ value: '1' }])
-  assert.deepEqual(retries, ['statement_timeout'])
+  assert.equal(retries[0], 'statement_timeout')
+  assert.equal(db.leader?.timeline, 2)
 })
 
 test('a stale leader of an older timeline is not followed again', async () => {
   const [old, next] = await members('replica', 'leader')
   next!.timeline = 3
   next!.answer = () => one
-  const { database: db } = database([old!, next!], { deadlineMs: 400 })
+  const { database: db } = database([old!, next!])
   await db.run((session) => session.query('SELECT 1'))
   old!.behaviour = 'leader'
   old!.timeline = 2
   next!.behaviour = 'replica'
   next!.answer = () => ({ error: '25006' })
   await assert.rejects(
-    db.run((session) => session.query('SELECT 1')),
+    db.run((session) => session.query('SELECT 1'), { deadlineMs: 2_000 }),
     (thrown) => thrown instanceof DeadlineExceeded && /leads an old timeline, 2 after 3/.test(thrown.message),
   )
   assert.deepEqual(old!.statements, [])
@@ -126,7 +127,7 @@ test('a commit without its standby does not count, and the work is done again', 
   assert.deepEqual(retries, ['unconfirmed_commit'])
 })
 
-test('a deadlock is tried again on the same connection, a syntax error is not tried again', async () => {
+test('a deadlock is tried again, a syntax error is not tried again', async () => {
   const [leader] = await members('leader')
   let asked = 0
   leader!.answer = () => (++asked === 1 ? { error: '40P01' } : one)
@@ -143,7 +144,7 @@ test('a deadlock is tried again on the same connection, a syntax error is not tr
 
 test('without any leader the work ends at its deadline and says what each member said', async () => {
   const fakes = await members('replica', 'replica')
-  const { database: db, retries } = database(fakes, { deadlineMs: 300 })
+  const { database: db, retries } = database(fakes, { deadlineMs: 2_000 })
   await assert.rejects(
     db.run((session) => session.query('SELECT 1')),
     (thrown) => thrown instanceof DeadlineExceeded && /is a replica; .* is a replica/.test(thrown.message),
