@@ -4,6 +4,7 @@
  */
 import type { Agent, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { inspect } from 'node:util'
 import type Modem from 'docker-modem'
 import type Docker from 'dockerode'
 import { DevstackError } from '../../errors.ts'
@@ -160,10 +161,15 @@ async function openAgent(address: Address): Promise<Agent> {
   const options = { keepAlive: true, maxFreeSockets: 16, timeout: 4000 }
   if (address.kind === 'tcp' && address.tls) {
     const { Agent: TlsAgent } = await import('node:https')
-    return new TlsAgent({ ...options, rejectUnauthorized: address.tls.verify })
+    return quiet(new TlsAgent({ ...options, rejectUnauthorized: address.tls.verify }))
   }
   const { Agent: PlainAgent } = await import('node:http')
-  return new PlainAgent(options)
+  return quiet(new PlainAgent(options))
+}
+
+/** The modem renders its options in full for a debug line before every call, sockets and all, also when nobody reads it. */
+function quiet<A extends Agent>(agent: A): A {
+  return Object.defineProperty(agent, inspect.custom, { value: () => '[agent]' })
 }
 
 async function readBody(answer: IncomingMessage, request: Request): Promise<string> {
