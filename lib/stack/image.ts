@@ -3,8 +3,11 @@ import { z } from 'zod'
 import { task } from '../config/define.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
 import { contextFingerprint } from '../runtime/context.ts'
-import { type BuildOptions, type Image, labels } from '../runtime/runtime.ts'
+import type { BuildOptions, Image } from '../runtime/runtime.ts'
 import { baseImages } from './dockerfile.ts'
+
+/** Set on built images: fingerprint of the context together with the ids of the images it builds on. */
+const sourcesLabel = 'devstack.sources'
 
 export interface BuiltImage {
   readonly id: string
@@ -45,7 +48,7 @@ export function imageTask(
     observe: async ({ runtime, needs, signal }) => {
       const image = await runtime.image(tag, { signal })
       if (!image) return { state: 'stale', cause: 'there is no such image' }
-      if (image.labels[labels.context] === (await fingerprintOf(build, needs))) {
+      if (image.labels[sourcesLabel] === (await fingerprintOf(build, needs))) {
         return { state: 'fresh', cause: 'its context is unchanged', value: { id: image.id, tag } }
       }
       return { state: 'stale', cause: 'its context, arguments or base image changed' }
@@ -54,7 +57,7 @@ export function imageTask(
       const context = await fingerprintOf(build, needs)
       const image = await runtime.build({
         ...build,
-        labels: { ...build.labels, [labels.context]: context },
+        labels: { ...build.labels, [sourcesLabel]: context },
         signal,
         onOutput: (line) => {
           const step = /^Step (\d+)\/(\d+)/.exec(line)
