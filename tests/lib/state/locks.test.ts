@@ -277,13 +277,20 @@ identities('knows itself and refuses what is none', () => {
 
 if (process.platform === 'linux') {
   identities('takes a zombie for dead', async () => {
-    // The shell's child ends at once and stays a zombie while `sleep`, which took the shell's place, never waits for it.
-    const parent = spawn('/bin/sh', ['-c', '(exit 0) & echo $!; exec sleep 60'])
+    // The shell's child ends only once `sleep`, which never waits for it, has taken the shell's place.
+    const parent = spawn('/bin/sh', ['-c', '(read line) <&0 & echo $!; exec sleep 60'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    })
+    const until = async (holds: () => boolean) => {
+      while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
     try {
       const [chunk] = (await once(parent.stdout, 'data')) as [Buffer]
       const pid = Number(chunk.toString())
       const stat = () => readFileSync(`/proc/${pid}/stat`, 'utf8')
-      while (!stat().includes(') Z ')) await new Promise((resolve) => setTimeout(resolve, 5))
+      await until(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim() === 'sleep')
+      parent.stdin.end('go\n')
+      await until(() => stat().includes(') Z '))
       const started = stat()
         .slice(stat().lastIndexOf(')') + 2)
         .split(' ')[19]!
