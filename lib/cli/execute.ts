@@ -1,12 +1,12 @@
 /** Runs a graph for a person: confirmation, journal, reporters, run, undo on failure, exit code. */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Ambient } from '../context.ts'
 import type { Reporter, RunEvent, Step } from '../engine/events.ts'
-import type { Graph, GraphNode } from '../engine/graph.ts'
+import { buildGraph, type Graph, type GraphNode } from '../engine/graph.ts'
 import { type AnyContext, type Host, type RunResult, run } from '../engine/runner.ts'
 import type { Json } from '../engine/task.ts'
-import { undo } from '../engine/undo.ts'
 import { DevstackError, formatError } from '../errors.ts'
 import { combine, createReporter, type Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -17,18 +17,23 @@ import { openLockHost } from '../session/lock.ts'
 import type { Memory } from '../session/memory.ts'
 import { openMemory } from '../session/open-memory.ts'
 import { stepOf } from '../session/plan.ts'
+import { endStrays } from '../session/processes.ts'
+import { recoverPacks } from '../session/recover.ts'
+import { type RunLocks, runLocksOf, takeRunLocks } from '../session/run-locks.ts'
 import { newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
 import type { Io } from './io.ts'
-import { openSession } from './open.ts'
+import { openConfig, openSession } from './open.ts'
+import type { TaskTarget } from './params.ts'
+import { targetsNamed } from './recorded.ts'
 import { version } from './version.ts'
 
 export interface ExecuteOptions {
   readonly loaded: LoadedConfig
   readonly graph: Graph
-  readonly targets: readonly { readonly name: string; readonly input: Readonly<Record<string, Json>> }[]
+  readonly targets: readonly TaskTarget[]
   readonly options: Options
   readonly io: Io
   readonly runtime: Runtime
@@ -45,82 +50,126 @@ export interface Executed {
 
 /** Runs the graph to its end and tells how it went. Rejects only before the first effect. */
 export async function execute(given: ExecuteOptions): Promise<Executed> {
+  const runId = newRunId()
+  const { current, locks } = await lockRun(given, runId)
+  try {
+    return await executeLocked(current, runId, locks)
+  } finally {
+    locks.release()
+  }
+}
+
+/** The run with its run locks. Who had to wait starts from scratch: whoever held them may have changed what was read. */
+async function lockRun(
+  given: ExecuteOptions,
+  runId: string,
+): Promise<{ readonly current: ExecuteOptions; readonly locks: RunLocks }> {
+  const { io, options } = given
+  let current = given
+  for (;;) {
+    const locks = await takeRunLocks(current.graph, {
+      stateDirectory: join(current.loaded.directory, '.devstack'),
+      runId,
+      signal: current.signal,
+      onWait: (text) => io.stderr.write(`${text}\n`),
+    })
+    if (!locks.waited) return { current, locks }
+    try {
+      const loaded = await openConfig(options, io)
+      const targets = await targetsNamed(current.targets, loaded)
+      current = { ...current, loaded, targets, graph: await buildGraph(targets, loaded.registry) }
+    } catch (thrown) {
+      locks.release()
+      throw thrown
+    }
+    if (runLocksOf(current.graph).every((name) => locks.names.has(name))) return { current, locks }
+    locks.release()
+  }
+}
+
+async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLocks): Promise<Executed> {
   const { graph, options, io } = given
   const quiet = [...graph.nodes.values()].every((node) => node.definition.interactive || node.edge)
   let sink: Required<Sink> | undefined
   const session = openSession({ ...given, suspend: () => sink?.suspend() ?? (() => {}) })
-  const runId = newRunId()
   const traceId = traceIdOf(io)
-  await recoverPacks(session, io)
+  await recoverPacks(session, runId, (text) => void io.stderr.write(`${text}\n`))
   await confirmDestruction(
     graph,
     session,
     hostOf(session, given, { runId, traceId, report: () => {}, persist: () => undefined, memory: undefined }),
   )
-  const journal = openJournal({
-    directory: session.project.stateDirectory,
-    runId,
-    warn: (text) => io.stderr.write(`Warning: ${text}\n`),
-  })
-  sink = await sinks(options, io, quiet, (text) => session.redactor.redact(text))
-  const durations = new Map<string, number>()
-  const interactive = interactiveSuspender(graph, sink)
-  const report = (event: RunEvent): void => {
-    journal.report(event)
-    interactive(event)
-    sink?.report(event)
-    if (event.node !== undefined && 'durationMs' in event && event.type !== 'node-failed')
-      durations.set(event.node, event.durationMs)
-  }
-  const memory = await openMemory(session, graph, { readOnly: false })
-  const durable = needsSync(graph)
-  const host = hostOf(session, given, {
-    runId,
-    traceId,
-    report,
-    memory,
-    persist: () => (durable ? journal.flush() : undefined),
-  })
-  host.emit({
-    type: 'run-started',
-    format: 1,
-    targets: given.targets.map(({ name, input }) => ({ task: name, params: input })),
-    steps: graph.order.map((id): Step => stepOf(graph.nodes.get(id)!)),
-    traceId,
-    concurrency: concurrencyOf(given),
-    version: version(),
-    ...(given.continues === undefined ? {} : { continues: given.continues }),
-  })
-  io.onSignal((name, count) => {
-    const text = count === 1 ? `${name}: ending what runs; again to hurry.` : `${name} again: ending what runs at once.`
-    host.emit({ type: 'note', level: 'warning', text })
-  })
-  const result = await run(
-    graph,
-    {
+  // warnings belong to the run while it goes on; before and after it there is standard error alone
+  let note = (text: string): void => void io.stderr.write(`Warning: ${session.redactor.redact(text)}\n`)
+  const warn = (text: string): void => note(text)
+  const journal = openJournal({ directory: session.project.stateDirectory, runId, warn })
+  try {
+    sink = await sinks(options, io, quiet, warn)
+    const shown = sink
+    const durations = new Map<string, number>()
+    const interactive = interactiveSuspender(graph, shown)
+    const report = (event: RunEvent): void => {
+      journal.report(event)
+      interactive(event)
+      shown.report(event)
+      if (event.node !== undefined && 'durationMs' in event && event.type !== 'node-failed')
+        durations.set(event.node, event.durationMs)
+    }
+    const memory = await openMemory(session, graph, { readOnly: false, warn })
+    const durable = needsSync(graph)
+    const host = hostOf(session, given, {
       runId,
+      traceId,
+      report,
+      memory,
+      persist: () => (durable ? journal.flush() : undefined),
+      held: locks.names,
+    })
+    host.emit({
+      type: 'run-started',
+      format: 1,
+      targets: given.targets.map(({ name, input }) => ({ task: name, params: input })),
+      steps: graph.order.map((id): Step => stepOf(graph.nodes.get(id)!)),
+      traceId,
       concurrency: concurrencyOf(given),
-      mode: options.failureMode ?? 'fail-fast',
-      signal: session.signal,
-      graceMs: graceOf(session),
-    },
-    host,
-  )
-  if (result.state === 'failed') await compensate(graph, result, host, session, runId)
-  memory?.close()
-  await journal.close()
-  await sink.close()
-  recordDurations(session.project.stateDirectory, durations)
-  if (quiet && result.error) io.stderr.write(`Error: ${session.redactor.redact(formatError(result.error))}\n`)
-  const exitCode =
-    result.state === 'cancelled'
-      ? timedOut(session.signal)
-        ? 3
-        : 130
-      : result.state === 'failed'
-        ? result.error!.exitCode
-        : 0
-  return { exitCode, result, runId }
+      version: version(),
+      ...(given.continues === undefined ? {} : { continues: given.continues }),
+    })
+    const direct = note
+    note = (text) => host.emit({ type: 'note', level: 'warning', text })
+    io.onSignal((name, count) => {
+      note(count === 1 ? `${name}: ending what runs; again to hurry.` : `${name} again: ending what runs at once.`)
+    })
+    const result = await run(
+      graph,
+      {
+        runId,
+        concurrency: concurrencyOf(given),
+        mode: options.failureMode ?? 'fail-fast',
+        signal: session.signal,
+        graceMs: graceOf(session),
+      },
+      host,
+    )
+    if (result.state === 'cancelled') await endStrays({ ...session, runId, spared: servicesOf(graph) })
+    note = direct
+    memory?.close()
+    await journal.close()
+    await shown.close()
+    recordDurations(session.project.stateDirectory, durations)
+    if (quiet && result.error) io.stderr.write(`Error: ${session.redactor.redact(formatError(result.error))}\n`)
+    return { exitCode: exitCodeOf(result, session.signal), result, runId }
+  } catch (thrown) {
+    sink?.restore()
+    await journal.close()
+    throw thrown
+  }
+}
+
+function exitCodeOf(result: RunResult, signal: AbortSignal): number {
+  if (result.state === 'succeeded') return 0
+  if (result.state === 'failed') return result.error!.exitCode
+  return signal.reason instanceof DevstackError ? signal.reason.exitCode : 130
 }
 
 /** Slots: the command line's, else the config's, else one for each processor. */
@@ -134,6 +183,8 @@ interface HostParts {
   readonly report: (event: RunEvent) => void
   readonly persist: () => Promise<void> | undefined
   readonly memory: Memory | undefined
+  /** Locks that the run itself holds. */
+  readonly held?: ReadonlySet<string>
 }
 
 /** The host of a run of this session. */
@@ -144,7 +195,7 @@ export function hostOf(session: Session, given: Pick<ExecuteOptions, 'recorded' 
     session,
     ...parts,
     cost: (node) => durations.get(node.id),
-    lock: openLockHost(session, parts.runId, (node, event) => host.emitNode(node, event)),
+    lock: openLockHost(session, parts.runId, (node, event) => host.emitNode(node, event), parts.held),
     decide: (node, context) =>
       plain(node) ??
       decideNode(node, context, {
@@ -176,7 +227,7 @@ export async function sinks(
   options: Options,
   io: Io,
   quiet: boolean,
-  redact: (text: string) => string,
+  warn: (text: string) => void,
 ): Promise<Required<Sink>> {
   const all: Sink[] = []
   const renderer = options.json && !quiet ? 'json' : (options.renderer ?? (quiet ? 'silent' : 'auto'))
@@ -191,8 +242,8 @@ export async function sinks(
     }),
   )
   const { fileReporters } = await import('./files.ts')
-  all.push(...(await fileReporters(options, io)))
-  return combine(all, (message) => io.stderr.write(`${redact(message)}\n`))
+  all.push(...(await fileReporters(options, io, warn)))
+  return combine(all, warn)
 }
 
 /** Gives the terminal to interactive tasks while they run. */
@@ -208,36 +259,8 @@ function interactiveSuspender(graph: Graph, sink: Required<Sink>): Reporter['rep
   }
 }
 
-async function compensate(graph: Graph, result: RunResult, host: Host, session: Session, runId: string): Promise<void> {
-  const completed = result.completed.filter((id) => graph.nodes.get(id)!.definition.undoOn === 'on-failure')
-  if (completed.length === 0) return
-  await undo(graph, { runId, signal: session.signal, completed, values: result.values }, host)
-}
-
-/** Every pack may notice what a killed run left, before anything else happens. */
-async function recoverPacks(session: Session, io: Io): Promise<void> {
-  for (const pack of session.loaded.packs) {
-    if (!pack.recover) continue
-    const { taskShell } = await import('../session/shell.ts')
-    const { ProcessSet } = await import('../session/processes.ts')
-    const context = {
-      runtime: session.runtime,
-      project: session.project,
-      get $() {
-        return taskShell({
-          cwd: session.project.directory,
-          env: session.project.environment,
-          processes: new ProcessSet('recover'),
-          signal: session.signal,
-          interactive: false,
-          onOutput: () => {},
-        })
-      },
-      note: (text: string) => void io.stderr.write(`${session.redactor.redact(text)}\n`),
-      signal: session.signal,
-    }
-    await pack.recover(context)
-  }
+function servicesOf(graph: Graph): ReadonlySet<string> {
+  return new Set([...graph.nodes.values()].filter(({ definition }) => definition.service).map(({ id }) => id))
 }
 
 function traceIdOf(io: Io): string {
@@ -248,10 +271,6 @@ function traceIdOf(io: Io): string {
 /** A cancelled task gets the time of all signals, and a little to tidy up. */
 function graceOf(session: Session): number {
   return session.delays.interruptMs + session.delays.terminateMs + 12_000
-}
-
-function timedOut(signal: AbortSignal): boolean {
-  return signal.reason instanceof DevstackError && signal.reason.kind === 'timeout'
 }
 
 export type { Ambient, AnyContext }

@@ -5,7 +5,7 @@ import type { Options } from './args.ts'
 import type { Io } from './io.ts'
 
 /** `--junit`, `--trace` and OpenTelemetry, each loaded only when wanted. */
-export async function fileReporters(options: Options, io: Io): Promise<readonly Sink[]> {
+export async function fileReporters(options: Options, io: Io, warn: (text: string) => void): Promise<readonly Sink[]> {
   const sinks: Sink[] = []
   if (options.junit !== undefined) {
     const { createJunitReporter } = await import('../report/junit.ts')
@@ -17,10 +17,7 @@ export async function fileReporters(options: Options, io: Io): Promise<readonly 
   }
   if (Object.keys(io.environment).some((name) => name.startsWith('OTEL_EXPORTER_OTLP'))) {
     const { createOtelReporter } = await import('../report/otel.ts')
-    const sink = createOtelReporter({
-      environment: io.environment,
-      warn: (text) => void io.stderr.write(`Warning: ${text}\n`),
-    })
+    const sink = createOtelReporter({ environment: io.environment, warn })
     if (sink) sinks.push(sink)
   }
   return sinks

@@ -123,9 +123,20 @@ function undoesOf(directory: string, runId: string): { readonly events: readonly
 }
 
 /** The targets of a recorded run, validated against today's config. */
-export async function recordedTargets(record: RunRecord, loaded: LoadedConfig): Promise<readonly TaskTarget[]> {
+export function recordedTargets(record: RunRecord, loaded: LoadedConfig): Promise<readonly TaskTarget[]> {
+  return targetsNamed(
+    record.targets.map(({ task, params }) => ({ name: task, input: params })),
+    loaded,
+  )
+}
+
+/** Targets by name with params as they were typed, validated against this config. */
+export async function targetsNamed(
+  named: readonly { readonly name: string; readonly input: Readonly<Record<string, Json>> }[],
+  loaded: LoadedConfig,
+): Promise<readonly TaskTarget[]> {
   const targets: TaskTarget[] = []
-  for (const { task: name, params: input } of record.targets) {
+  for (const { name, input } of named) {
     const { task } = loaded.registry.require(name)
     const schema = task.definition.params
     const params = schema

@@ -9,6 +9,7 @@ import { errorFact, type NodeEvent, type RunOnlyEvent, type Summary } from './ev
 import type { Graph, GraphNode } from './graph.ts'
 import { type Cancelled, type FailureMode, type Outcome, Scheduler } from './scheduler.ts'
 import { type BaseContext, type Gate, type Json, milliseconds, type Needs, type Progress } from './task.ts'
+import { undo } from './undo.ts'
 import { validated } from './value.ts'
 
 /** What is to happen with a node once the values of its needs are known. */
@@ -65,8 +66,24 @@ export interface RunResult {
 }
 
 /** Runs the graph to its end. Never rejects for what a task does; a rejection is a bug or a broken host. */
-export function run(graph: Graph, options: RunOptions, host: Host): Promise<RunResult> {
-  return new Runner(graph, options, host).run()
+export async function run(graph: Graph, options: RunOptions, host: Host): Promise<RunResult> {
+  const started = host.now()
+  const runner = new Runner(graph, options, host)
+  const ended = await runner.run()
+  if (ended.state === 'failed') await compensate(graph, ended, options, host)
+  const durationMs = host.now() - started
+  const { nodes, durationMs: criticalMs } = criticalPath(graph, runner.durations)
+  const { state, summary } = ended
+  host.emit({ type: 'run-finished', state, durationMs, summary, criticalPath: nodes, criticalMs })
+  return { ...ended, durationMs }
+}
+
+type Ended = Omit<RunResult, 'durationMs'>
+
+/** A failed run takes back by itself what asks for it (`undoOn: 'on-failure'`). */
+async function compensate(graph: Graph, ended: Ended, options: RunOptions, host: Host): Promise<void> {
+  const completed = ended.completed.filter((id) => graph.nodes.get(id)!.definition.undoOn === 'on-failure')
+  if (completed.length > 0) await undo(graph, { ...options, completed, values: ended.values }, host)
 }
 
 class Runner {
@@ -76,7 +93,7 @@ class Runner {
   readonly #scheduler: Scheduler
   readonly #values = new Map<string, unknown>()
   readonly #completed: string[] = []
-  readonly #durations = new Map<string, number>()
+  readonly durations = new Map<string, number>()
   readonly #abort = new AbortController()
   /** Aborts what merely waits (gates, locks), also when running tasks may finish. */
   readonly #abortWaiting = new AbortController()
@@ -107,35 +124,22 @@ class Runner {
     )
   }
 
-  async run(): Promise<RunResult> {
+  async run(): Promise<Ended> {
     const { signal } = this.#options
-    const started = this.#host.now()
     const onAbort = (): void => this.#cancel()
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
     await new Promise<void>((resolve) => {
       this.#finish = resolve
+      if (signal.aborted) onAbort()
+      else signal.addEventListener('abort', onAbort, { once: true })
       this.#advance()
     })
     signal.removeEventListener('abort', onAbort)
-    const state = signal.aborted ? 'cancelled' : this.#error ? 'failed' : 'succeeded'
-    const durationMs = this.#host.now() - started
-    const critical = criticalPath(this.#graph, this.#durations)
-    this.#host.emit({
-      type: 'run-finished',
-      state,
-      durationMs,
-      summary: { ...this.#counts },
-      criticalPath: critical.nodes,
-      criticalMs: critical.durationMs,
-    })
     return {
-      state,
+      state: signal.aborted ? 'cancelled' : this.#error ? 'failed' : 'succeeded',
       values: this.#values,
       completed: this.#completed,
       ...(this.#error ? { error: this.#error } : {}),
       summary: { ...this.#counts },
-      durationMs,
     }
   }
 
@@ -189,7 +193,7 @@ class Runner {
     this.#counts.failed += 1
     this.#error ??= error
     const durationMs = this.#host.now() - begun
-    this.#durations.set(node.id, durationMs)
+    this.durations.set(node.id, durationMs)
     this.#host.emitNode(node.id, { type: 'node-failed', error: errorFact(error), durationMs })
   }
 
@@ -243,7 +247,7 @@ class Runner {
       const durationMs = host.now() - begun
       await host.commit(node, context, value, durationMs)
       outcome = 'succeeded'
-      this.#durations.set(node.id, durationMs)
+      this.durations.set(node.id, durationMs)
       await this.#afterwards(node, context, outcome)
       this.#completed.push(node.id)
       this.#counts.done += 1
@@ -264,16 +268,25 @@ class Runner {
     }
   }
 
-  /** Cleanup of the task and of what it left; failures of it are told and change nothing. */
+  /** Ends what the task left running, then its cleanup; failures of it are told and change nothing. */
   async #afterwards(node: GraphNode, context: AnyContext, outcome: Outcome): Promise<void> {
-    if (node.definition.cleanup) {
-      try {
-        await node.definition.cleanup(context)
-      } catch (thrown) {
-        this.#host.emitNode(node.id, { type: 'cleanup-failed', error: errorFact(this.#host.failure(node, thrown)) })
-      }
+    const host = this.#host
+    const { cleanup } = node.definition
+    const released = host.release(node, context, outcome)
+    if (released) await released
+    if (!cleanup) return
+    try {
+      // a signal of its own: after a cancellation the task's has aborted, and cleaning up has only begun
+      const limit = this.#graceMs
+      const message = `The cleanup of task "${node.id}" took longer than ${limit} ms.`
+      await deadline(limit, never, message, (signal) =>
+        stoppedWithin(Promise.resolve(cleanup(this.#context(node, 1, signal))), signal, this.#grace(node, 1000)),
+      )
+      await host.release(node, context, 'succeeded')
+    } catch (thrown) {
+      await host.release(node, context, 'failed')
+      host.emitNode(node.id, { type: 'cleanup-failed', error: errorFact(host.failure(node, thrown)) })
     }
-    await this.#host.release(node, context, outcome)
   }
 
   #ended(node: GraphNode, thrown: unknown, begun: number): Outcome {
@@ -312,14 +325,25 @@ class Runner {
       )
     }
     if (definition.retry === undefined) return once(1)
-    return attempts(definition.retry, this.#abort.signal, once, (attempt, delayMs, thrown) => {
+    const tidy = async (attempt: number): Promise<unknown> => {
+      try {
+        return await once(attempt)
+      } catch (thrown) {
+        await this.#host.release(node, context, 'failed')
+        throw thrown
+      }
+    }
+    return attempts(definition.retry, this.#abort.signal, tidy, (attempt, delayMs, thrown) => {
       const error = errorFact(this.#host.failure(node, thrown))
       this.#host.emitNode(node.id, { type: 'node-retry', attempt, delayMs, error })
     })
   }
 
-  #grace(node: GraphNode): { readonly ms: number; readonly error: () => DevstackError } {
-    const ms = this.#options.graceMs ?? 15_000
+  get #graceMs(): number {
+    return this.#options.graceMs ?? 15_000
+  }
+
+  #grace(node: GraphNode, ms = this.#graceMs): { readonly ms: number; readonly error: () => DevstackError } {
     return {
       ms,
       error: () =>
@@ -365,7 +389,7 @@ class Runner {
     }
     this.#values.set(node.id, value)
     this.#counts.done += 1
-    this.#durations.set(node.id, this.#host.now() - begun)
+    this.durations.set(node.id, this.#host.now() - begun)
     this.#host.emitNode(node.id, { type: 'node-done', value: null, durationMs: this.#host.now() - begun })
     return 'succeeded'
   }
@@ -408,6 +432,9 @@ class Runner {
     })
   }
 }
+
+/** Of what nothing cancels. */
+const never = new AbortController().signal
 
 /** Everything that can not start before `node`, nearest first; at most 20. */
 function blockedBy(graph: Graph, node: string, guarded: string): readonly string[] {

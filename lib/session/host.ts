@@ -34,7 +34,6 @@ export interface HostOptions {
 /** The host of one run. */
 export function createHost(options: HostOptions): Host {
   const { session, runId } = options
-  const environments = new Map<string, Record<string, string>>()
   const stamp = (event: object): RunEvent =>
     session.redactor.redactEvent({ at: Date.now(), runId, ...event } as RunEvent)
   // a secret may be split across two chunks of output, so each stream holds back what may still become one
@@ -64,20 +63,18 @@ export function createHost(options: HostOptions): Host {
     if (streams.size > 0) flushOutput(node)
     options.report(stamp({ node, ...event }))
   }
+  const tries = new Tries(session, runId)
+  const around: Surroundings = { ...options, emitNode, tries }
   return {
     now: Date.now,
     emit: (event: RunOnlyEvent) => options.report(stamp(event)),
     emitNode,
     persist: options.persist,
-    context: (node, base) => new TaskContext(node, base, { ...options, emitNode, environments }),
+    context: (node, base) => taskContext(node, base, around),
     decide: (node, context) => options.decide(node, context as AnyContext & Ambient),
     commit: (node, context, value, durationMs) =>
       options.commit(node, context as AnyContext & Ambient, value, durationMs),
-    release: (_node, context, outcome) => {
-      const { startedProcesses } = context as unknown as TaskContext
-      if (outcome === 'succeeded' || !startedProcesses?.started) return undefined
-      return startedProcesses.stop(session.delays, session.urgency)
-    },
+    release: (node, _context, outcome) => tries.end(node.id, outcome === 'succeeded'),
     value: (returned) => (isProcessOutput(returned) ? undefined : returned),
     failure: (node, thrown) => failureOf(node, thrown),
     ...(options.lock ? { lock: options.lock } : {}),
@@ -87,7 +84,59 @@ export function createHost(options: HostOptions): Host {
 
 interface Surroundings extends HostOptions {
   readonly emitNode: (node: string, event: NodeEvent) => void
-  readonly environments: Map<string, Record<string, string>>
+  readonly tries: Tries
+}
+
+/** What the tries of every node started, until the node ends. */
+class Tries {
+  readonly #session: Session
+  readonly #runId: string
+  readonly #open = new Map<string, { readonly set: ProcessSet; readonly forget: () => void }[]>()
+
+  constructor(session: Session, runId: string) {
+    this.#session = session
+    this.#runId = runId
+  }
+
+  /** A new set, which ends when the signal aborts. */
+  begin(node: string, attempt: number, signal: AbortSignal): ProcessSet {
+    const { delays, urgency } = this.#session
+    const set = new ProcessSet(`${this.#runId}:${node}:${attempt}`)
+    const onAbort = (): void => void set.stop(delays, urgency)
+    signal.addEventListener('abort', onAbort, { once: true })
+    const forget = (): void => signal.removeEventListener('abort', onAbort)
+    this.#open.set(node, [...(this.#open.get(node) ?? []), { set, forget }])
+    return set
+  }
+
+  /** Ends what a node left running; after a success it may stay. */
+  end(node: string, keep: boolean): Promise<void> | undefined {
+    const open = this.#open.get(node)
+    if (!open) return undefined
+    this.#open.delete(node)
+    for (const { forget } of open) forget()
+    if (keep) return undefined
+    const { delays, urgency } = this.#session
+    return Promise.all(open.map(({ set }) => set.stop(delays, urgency))).then(() => undefined)
+  }
+}
+
+/** Members that are made when they are first asked for. */
+const lazy = ['cwd', 'env', '$', 'runtime', 'project', 'terminal', 'flags', 'exec', 'secret'] as const
+
+/** Lets `{ ...context }` copy the members that are made on demand, too. */
+const wholeContext: ProxyHandler<TaskContext> = {
+  get: (context, key) => Reflect.get(context, key, context),
+  ownKeys: (context) => [...new Set<string | symbol>([...Reflect.ownKeys(context), ...lazy])],
+  getOwnPropertyDescriptor: (context, key) =>
+    Reflect.getOwnPropertyDescriptor(context, key) ??
+    (lazy.includes(key as (typeof lazy)[number])
+      ? { configurable: true, enumerable: true, get: () => Reflect.get(context, key, context) }
+      : undefined),
+}
+
+function taskContext(node: GraphNode, base: AnyContext, around: Surroundings): AnyContext {
+  return new Proxy(new TaskContext(node, base, around), wholeContext) as unknown as AnyContext
 }
 
 /** What a task gets. Costly members are made when they are first asked for. */
@@ -118,22 +167,6 @@ class TaskContext {
     this.progress = base.progress
     this.#node = node
     this.#around = around
-  }
-
-  /** What this try started; ends when its signal aborts. */
-  get processes(): ProcessSet {
-    if (!this.#processes) {
-      const { delays, urgency } = this.#around.session
-      const processes = new ProcessSet(`${this.runId}:${this.name}:${this.attempt}`)
-      this.#processes = processes
-      this.signal.addEventListener('abort', () => void processes.stop(delays, urgency), { once: true })
-    }
-    return this.#processes
-  }
-
-  /** Whether anything was started at all. */
-  get startedProcesses(): ProcessSet | undefined {
-    return this.#processes
   }
 
   get cwd(): string {
@@ -167,7 +200,9 @@ class TaskContext {
     return this.#shell
   }
 
-  exec: Ambient['exec'] = (line, more) => execCommand(line, this.#shellOptions(), more)
+  get exec(): Ambient['exec'] {
+    return (line, more) => execCommand(line, this.#shellOptions(), more)
+  }
 
   get runtime(): Ambient['runtime'] {
     return this.#around.session.runtime
@@ -185,15 +220,16 @@ class TaskContext {
     return this.#around.session.flags
   }
 
-  secret = (value: string): void => {
-    this.#around.session.redactor.add(value)
+  get secret(): Ambient['secret'] {
+    return (value) => this.#around.session.redactor.add(value)
   }
 
   #shellOptions() {
+    this.#processes ??= this.#around.tries.begin(this.name, this.attempt, this.signal)
     return {
       cwd: this.cwd,
       env: this.env,
-      processes: this.processes,
+      processes: this.#processes,
       signal: this.signal,
       interactive: this.#node.definition.interactive ?? false,
       onOutput: (stream: 'stdout' | 'stderr', text: string) =>

@@ -5,11 +5,15 @@ import type { Host } from '../engine/runner.ts'
 import { formatHolder, openLocks } from '../state/locks.ts'
 import type { Session } from './session.ts'
 
-/** Takes a task's locks in the order of their names, so that two runs can never wait for each other in a circle. */
+/**
+ * Takes a task's locks in the order of their names, so that two runs can never wait for each other in a circle. What the
+ * run itself holds (`held`) is not taken again.
+ */
 export function openLockHost(
   session: Session,
   runId: string,
   emitNode: (node: string, event: NodeEvent) => void,
+  held: ReadonlySet<string> = new Set(),
 ): NonNullable<Host['lock']> {
   const locks = openLocks({ directory: session.project.stateDirectory })
   return async (node: GraphNode, signal: AbortSignal) => {
@@ -17,6 +21,7 @@ export function openLockHost(
       .map((lock: string | { name: string; size: number }) =>
         typeof lock === 'string' ? { name: lock, size: 1 } : lock,
       )
+      .filter(({ name }: { name: string }) => !held.has(name))
       .sort((a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1))
     const releases: (() => void)[] = []
     const release = async (): Promise<void> => {

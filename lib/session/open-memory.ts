@@ -6,7 +6,7 @@ import type { Session } from './session.ts'
 export async function openMemory(
   session: Session,
   graph: Graph,
-  options: { readonly readOnly: boolean },
+  options: { readonly readOnly: boolean; readonly warn?: (text: string) => void },
 ): Promise<Memory | undefined> {
   if (!session.cache) return undefined
   const wanted = [...graph.nodes.values()].some(({ definition }) => definition.inputs ?? definition.outputs)
@@ -19,9 +19,10 @@ export async function openMemory(
   const directory = session.project.stateDirectory
   const files = openFiles({ directory })
   const maxBytes = session.loaded.config.cacheBytes
+  const { warn } = options
   return createMemory({
     files,
-    cache: openCache({ directory, files, ...(maxBytes === undefined ? {} : { maxBytes }) }),
+    cache: openCache({ directory, files, ...(maxBytes === undefined ? {} : { maxBytes }), ...(warn ? { warn } : {}) }),
     readOnly: options.readOnly,
   })
 }

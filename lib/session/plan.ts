@@ -3,6 +3,7 @@ import type { Ambient } from '../context.ts'
 import type { Step } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Host } from '../engine/runner.ts'
+import { messageOf } from '../errors.ts'
 
 /**
  * Decides for every node, in order, as far as it can be known without acting: a node whose needs would run has values

@@ -20,11 +20,12 @@ export interface Urgency {
   level: 0 | 1 | 2
 }
 
-/** The children of one task. */
+/** What one try of a task started. */
 export class ProcessSet {
   readonly mark: string
   readonly #children = new Set<ChildProcess>()
   #started = false
+  #stopping: Promise<void> | undefined
 
   constructor(mark: string) {
     this.mark = mark
@@ -44,40 +45,57 @@ export class ProcessSet {
 
   /**
    * Ends everything: the process groups of the children and, where there is a /proc, every process that carries the mark
-   * (a grandchild in a session of its own). Resolves once none is left.
+   * (a grandchild in a session of its own). Resolves once none is left; who asks meanwhile waits for the same end.
    */
-  async stop(delays: StopDelays, urgency: Urgency): Promise<void> {
-    const steps = [
-      { signal: 'SIGINT', ms: delays.interruptMs },
-      { signal: 'SIGTERM', ms: delays.terminateMs },
-      { signal: 'SIGKILL', ms: 10_000 },
-    ] as const
-    for (const [index, step] of steps.entries()) {
-      if (!this.#alive()) return
-      if (index < urgency.level) continue
-      this.#signal(step.signal)
-      const until = Date.now() + step.ms
-      // a new process may appear between two looks, so the last step looks for them again
-      while (Date.now() < until && (index === 2 || urgency.level <= index)) {
-        await sleep(20)
-        if (!this.#alive()) return
-        if (index === 2) this.#signal('SIGKILL')
-      }
+  stop(delays: StopDelays, urgency: Urgency): Promise<void> {
+    if (!this.#started) return Promise.resolve()
+    this.#stopping ??= endAll(() => this.#targets(), delays, urgency).finally(() => {
+      this.#stopping = undefined
+    })
+    return this.#stopping
+  }
+
+  /** Negative ids are process groups. */
+  #targets(): number[] {
+    const groups: number[] = []
+    for (const { pid } of this.#children) if (pid !== undefined && isRunning(-pid)) groups.push(pid)
+    const strays = marked((mark) => mark === this.mark).filter(({ group }) => !groups.includes(group))
+    return [...groups.map((group) => -group), ...strays.map(({ pid }) => pid)]
+  }
+}
+
+/** Ends every process of a run, except what the spared nodes started; for after a cancellation. Linux only. */
+export function endStrays(options: {
+  readonly runId: string
+  /** Nodes whose processes live on: services. */
+  readonly spared: ReadonlySet<string>
+  readonly delays: StopDelays
+  readonly urgency: Urgency
+}): Promise<void> {
+  const prefix = `${options.runId}:`
+  const belongs = (mark: string): boolean =>
+    mark.startsWith(prefix) && !options.spared.has(mark.slice(prefix.length, mark.lastIndexOf(':')))
+  return endAll(() => marked(belongs).map(({ pid }) => pid), options.delays, options.urgency)
+}
+
+/** SIGINT, SIGTERM and SIGKILL with the given delays between, each left out once the user is in a hurry. */
+async function endAll(targets: () => number[], delays: StopDelays, urgency: Urgency): Promise<void> {
+  const steps = [
+    { signal: 'SIGINT', ms: delays.interruptMs },
+    { signal: 'SIGTERM', ms: delays.terminateMs },
+    { signal: 'SIGKILL', ms: 10_000 },
+  ] as const
+  for (const [index, { signal, ms }] of steps.entries()) {
+    if (index < urgency.level) continue
+    const until = Date.now() + ms
+    for (let first = true; ; first = false) {
+      const alive = targets()
+      if (alive.length === 0) return
+      // a new process may appear between two looks, so the last step asks each time
+      if (first || signal === 'SIGKILL') for (const id of alive) send(id, signal)
+      if (Date.now() >= until || (signal !== 'SIGKILL' && urgency.level > index)) break
+      await sleep(20)
     }
-  }
-
-  #alive(): boolean {
-    return this.#groups().length > 0 || marked(this.mark).length > 0
-  }
-
-  #groups(): number[] {
-    return [...this.#children].flatMap((child) => (child.pid !== undefined && isRunning(-child.pid) ? [child.pid] : []))
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    const groups = this.#groups()
-    for (const group of groups) send(-group, signal)
-    for (const stray of marked(this.mark)) if (!groups.includes(stray.group)) send(stray.pid, signal)
   }
 }
 
@@ -98,24 +116,30 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Living processes whose environment carries the mark; none where there is no /proc. */
-export function marked(mark: string): { readonly pid: number; readonly group: number }[] {
+/** Living processes whose environment carries such a mark; none where there is no /proc. */
+export function marked(
+  wanted: (mark: string) => boolean,
+): { readonly pid: number; readonly group: number; readonly mark: string }[] {
   let entries: string[]
   try {
     entries = readdirSync('/proc')
   } catch {
     return []
   }
-  const found: { pid: number; group: number }[] = []
-  const needle = `${markVariable}=${mark}\0`
+  const found: { pid: number; group: number; mark: string }[] = []
+  const needle = `${markVariable}=`
   for (const entry of entries) {
     const pid = Number(entry)
     if (!Number.isInteger(pid) || pid === process.pid) continue
     try {
-      if (!readFileSync(`/proc/${entry}/environ`, 'latin1').includes(needle)) continue
+      const environment = readFileSync(`/proc/${entry}/environ`, 'utf8')
+      const at = environment.startsWith(needle) ? 0 : environment.indexOf(`\0${needle}`) + 1
+      if (at === 0 && !environment.startsWith(needle)) continue
+      const mark = environment.slice(at + needle.length, environment.indexOf('\0', at))
+      if (!wanted(mark)) continue
       const stat = readFileSync(`/proc/${entry}/stat`, 'latin1')
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      if (fields[0] !== 'Z') found.push({ pid, group: Number(fields[2]) })
+      if (fields[0] !== 'Z' && fields[0] !== 'X') found.push({ pid, group: Number(fields[2]), mark })
     } catch {
       // another user's, or gone
     }

@@ -25,7 +25,10 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
     verbose: options.verbose ?? true,
     quiet: options.quiet ?? false,
   })
-  const sink = combine([shown, ...(await fileReporters(options, io))], (text) => io.stderr.write(`${text}\n`))
+  const sink = combine(
+    [shown, ...(await fileReporters(options, io, (text) => void io.stderr.write(`Warning: ${text}\n`)))],
+    (text) => io.stderr.write(`${text}\n`),
+  )
   await replay(events, sink)
   await sink.close()
   return 0

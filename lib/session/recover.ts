@@ -1,0 +1,35 @@
+/** What packs do before anything else: notice what a killed run left, mend it, and say so. */
+import { ProcessSet } from './processes.ts'
+import type { Session } from './session.ts'
+import { taskShell } from './shell.ts'
+
+/** Calls `recover` of every pack, one after another. What their commands start has ended when it resolves. */
+export async function recoverPacks(session: Session, runId: string, note: (text: string) => void): Promise<void> {
+  for (const pack of session.loaded.packs) {
+    if (!pack.recover) continue
+    const processes = new ProcessSet(`${runId}:recover`)
+    const stop = (): void => void processes.stop(session.delays, session.urgency)
+    session.signal.addEventListener('abort', stop, { once: true })
+    try {
+      await pack.recover({
+        runtime: session.runtime,
+        project: session.project,
+        get $() {
+          return taskShell({
+            cwd: session.project.directory,
+            env: session.project.environment,
+            processes,
+            signal: session.signal,
+            interactive: false,
+            onOutput: () => {},
+          })
+        },
+        note: (text) => note(session.redactor.redact(text)),
+        signal: session.signal,
+      })
+    } finally {
+      session.signal.removeEventListener('abort', stop)
+      if (processes.started) await processes.stop(session.delays, session.urgency)
+    }
+  }
+}
