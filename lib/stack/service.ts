@@ -9,10 +9,13 @@ import { after, type BaseContext, type Need, type Task } from '../engine/task.ts
 import { completedGate, healthyGate, runningGate } from '../gate/container.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { type ContainerSpec, type ContainerSummary, labels, type ServiceHandle } from '../runtime/runtime.ts'
-import { readStoredSpec, specDifferences, specHash, storedSpec } from '../runtime/spec.ts'
+import { readStoredSpec, specDifferences, specHash } from '../runtime/spec.ts'
 import { replaceFile } from '../state/checked.ts'
 import type { BuiltImage } from './image.ts'
 import { snapshot } from './snapshot.ts'
+
+/** Id of the image a container was made from: a rebuilt image keeps its tag. */
+const imageLabel = 'devstack.image'
 
 const port = z.object({
   hostIp: z.string(),
@@ -99,7 +102,10 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
   const { service, model } = options
   const wanted = (context: Context, image: BuiltImage): ContainerSpec => {
     const spec = options.specOf(image.tag, context.project.stateDirectory)
-    return { ...spec, labels: { ...spec.labels, [labels.directory]: context.project.directory } }
+    return {
+      ...spec,
+      labels: { ...spec.labels, [labels.directory]: context.project.directory, [imageLabel]: image.id },
+    }
   }
   return task({
     description: `Create the container of ${service.name}`,
@@ -132,7 +138,10 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
         await runtime.stop(present.id, { signal })
         await runtime.remove(present.id, { signal })
       }
-      const { id, warnings } = await runtime.create(withIdentity(spec, needs.image, context.runId), { signal })
+      const { id, warnings } = await runtime.create(
+        { ...spec, labels: { ...spec.labels, [labels.run]: context.runId } },
+        { signal },
+      )
       for (const warning of warnings) log(warning)
       return {
         id,
@@ -147,25 +156,10 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
   })
 }
 
-function withIdentity(spec: ContainerSpec, image: BuiltImage, runId: string): ContainerSpec {
-  return {
-    ...spec,
-    labels: {
-      ...spec.labels,
-      [labels.project]: spec.project,
-      [labels.service]: spec.service,
-      [labels.hash]: specHash(spec),
-      [labels.spec]: storedSpec(spec),
-      [labels.run]: runId,
-      'devstack.image': image.id,
-    },
-  }
-}
-
 /** What makes the container another one than described, in words; empty when nothing does. */
 function differencesOf(present: ContainerSummary, spec: ContainerSpec, image: BuiltImage): readonly string[] {
   if (present.state === 'dead' || present.state === 'removing') return [`its container is ${present.state}`]
-  if (present.labels['devstack.image'] !== image.id) return [`image ${image.tag} is another one now`]
+  if (present.labels[imageLabel] !== image.id) return [`image ${image.tag} is another one now`]
   if (present.labels[labels.hash] === specHash(spec)) return []
   const was = readStoredSpec(present.labels)
   const differences = was ? specDifferences(was, spec) : []
