@@ -20,6 +20,7 @@ export const purposes: Readonly<Record<string, string>> = {
   HOME: "The user's folder: docker contexts are looked for there.",
   LINES: 'Height of the output where the terminal does not tell it.',
   NO_COLOR: 'When set, output has no colours.',
+  NODE_EXTRA_CA_CERTS: 'File of certificate authorities; handed on to the builds of images.',
   OTEL_EXPORTER_OTLP_ENDPOINT: 'OpenTelemetry collector that gets the trace of each run (OTLP over HTTP, JSON).',
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'The same for traces alone, as a complete address.',
   OTEL_EXPORTER_OTLP_HEADERS: 'Headers sent with the trace: `name=value`, separated by commas.',

@@ -7,6 +7,8 @@ import { dirname, join } from 'node:path'
 import { commandsPage } from './commands.ts'
 import { environmentPage, readVariables } from './environment.ts'
 import { errorsPage, readErrors } from './errors.ts'
+import { servicesPage } from './services.ts'
+import { tasksPage } from './tasks.ts'
 
 const root = dirname(import.meta.dirname)
 const folder = join(root, 'docs', 'reference')
@@ -18,9 +20,14 @@ function sources(...patterns: readonly string[]): readonly string[] {
 }
 
 const code = sources('lib/**/*.ts', 'tasks/**/*.ts')
+const composeFiles = globSync('compose/*.yml', { cwd: root, exclude: ['**/*.override.yml'] }).sort()
 const pages: Readonly<Record<string, string>> = {
   'commands.md': commandsPage(),
   'errors.md': errorsPage(code.flatMap(readErrors)),
+  'services.md': servicesPage(
+    Object.fromEntries(composeFiles.map((path) => [path, readFileSync(join(root, path), 'utf8')])),
+  ),
+  'tasks.md': tasksPage(),
   'environment.md': environmentPage([...code, ...sources('bin/*.js')].flatMap(readVariables)),
 }
 
