@@ -5,7 +5,7 @@ import { z } from 'zod'
 const names = z.union([z.array(z.string()), z.record(z.string(), z.unknown()).transform(Object.keys)])
 const service = z.object({
   image: z.string().optional(),
-  build: z.unknown(),
+  build: z.unknown().optional(),
   ports: z.array(z.string()).default([]),
   volumes: z.array(z.unknown()).default([]),
   depends_on: names.default([]),
