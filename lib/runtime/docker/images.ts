@@ -155,17 +155,14 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
         thing: 'container',
         name: idOrName,
       }
-      try {
-        const docker = await transport.docker()
-        const body = tar instanceof Uint8Array ? Buffer.from(tar) : tar
-        const answer = (await docker.getContainer(idOrName).putArchive(body, {
-          path,
-          ...(call?.signal && { abortSignal: call.signal }),
-        })) as unknown as Readable
-        for await (const _ of answer);
-      } catch (error) {
-        throw failure(error, doing, call?.signal)
-      }
+      await transport.call({
+        method: 'PUT',
+        path: `/containers/${encodeURIComponent(idOrName)}/archive`,
+        query: { path },
+        file: tar instanceof Uint8Array ? Buffer.from(tar) : tar,
+        signal: call?.signal,
+        doing,
+      })
     },
   }
   return calls

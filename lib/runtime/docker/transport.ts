@@ -17,6 +17,8 @@ export interface Request {
   readonly path: string
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>
   readonly body?: unknown
+  /** Sent instead of a body: a tar. */
+  readonly file?: Buffer | NodeJS.ReadableStream
   readonly signal?: AbortSignal | undefined
   /** What is being done, for messages. */
   readonly doing: Doing
@@ -74,7 +76,7 @@ export async function openTransport(candidate: Candidate): Promise<Transport> {
 
   const dial = (request: Request, hijack: boolean): Promise<IncomingMessage | Duplex> =>
     new Promise((resolve, reject) => {
-      const { method, path, query, body, signal } = request
+      const { method, path, query, body, file, signal } = request
       const given = Object.entries(query ?? {}).filter(([, value]) => value !== undefined)
       const options = {
         method,
@@ -82,6 +84,7 @@ export async function openTransport(candidate: Candidate): Promise<Transport> {
         options: { _query: Object.fromEntries(given), _body: body ?? {} },
         isStream: true,
         statusCodes: everyStatus,
+        ...(file && { file }),
         ...(signal && { abortSignal: signal }),
         ...(hijack && { hijack: true, openStdin: false }),
       }

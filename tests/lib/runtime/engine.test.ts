@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { DevstackError, formatError } from '../../../lib/errors.ts'
 import type { ContainerSpec, EngineEvent } from '../../../lib/runtime/runtime.ts'
 import { refusal } from '../../support/refusal.ts'
 import { type FakeEngine, fakeEngine, frame, json, refuse, type Script, version } from './fake-engine.ts'
@@ -30,6 +31,9 @@ async function withEngine(scripts: Readonly<Record<string, Script>>, body: (engi
   const engine = await fakeEngine(scripts)
   try {
     await body(engine)
+  } catch (thrown) {
+    // uvu takes `details` for a text and would lose the test.
+    throw thrown instanceof DevstackError ? new Error(`${thrown.code}: ${formatError(thrown)}`) : thrown
   } finally {
     await engine.close()
   }
