@@ -42,13 +42,17 @@ interface Tried {
   readonly missing: boolean
 }
 
+/** Connects to the first candidate of these options that answers; see `firstAnswering`. */
+export async function openSession(options: ConnectOptions, signal?: AbortSignal): Promise<Session> {
+  return firstAnswering(await candidates(options), signal)
+}
+
 /**
  * Connects to the first candidate that answers. Throws RUNTIME_UNREACHABLE with everything that was tried, and
  * RUNTIME_TOO_OLD / RUNTIME_TOO_NEW when the one that answers speaks no common version.
  */
-export async function openSession(options: ConnectOptions, signal?: AbortSignal): Promise<Session> {
+export async function firstAnswering(list: readonly Candidate[], signal?: AbortSignal): Promise<Session> {
   const tried: Tried[] = []
-  const list = await candidates(options)
   for (const candidate of list) {
     signal?.throwIfAborted()
     const transport = await openTransport(candidate)

@@ -1,11 +1,14 @@
+import { execFile, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { connect } from '../../../lib/runtime/docker/connect.ts'
-import { candidates } from '../../../lib/runtime/docker/discover.ts'
+import { type Candidate, candidates } from '../../../lib/runtime/docker/discover.ts'
+import { firstAnswering } from '../../../lib/runtime/docker/session.ts'
 import { refusal } from '../../support/refusal.ts'
 import { temporaryFolder } from '../../support/temporary.ts'
 import { fakeEngine } from './fake-engine.ts'
@@ -136,7 +139,6 @@ test('what was tried is told, with the remedy', () =>
     assert.match(gone.hint ?? '', /unset DOCKER_HOST/)
     // A socket file that nobody listens on: its server is gone without having removed it.
     const dead = join(home, 'dead.sock')
-    const { spawnSync } = await import('node:child_process')
     spawnSync(process.execPath, [
       '-e',
       `require('node:net').createServer().listen(${JSON.stringify(dead)}, () => process.kill(process.pid, 'SIGKILL'))`,
@@ -165,23 +167,75 @@ test('a failure is not kept: an engine that starts later is found', () =>
     await new Promise((resolve) => server.close(resolve))
   }))
 
-test('the next candidate is taken when the first does not answer', async () => {
-  const engine = await fakeEngine({ 'GET /containers/json': () => [] })
+test('the next candidate is taken when one does not answer; the error tells all of them', async () => {
+  const engine = await fakeEngine({})
   try {
-    // The default socket of this machine may have an engine, so the second is asked through CONTAINER_HOST only without one.
-    const runtime = connect({
-      environment: { CONTAINER_HOST: `unix://${engine.socket}` },
-      home: dirname(engine.socket),
+    const at = (source: string, path: string): Candidate => ({
+      source,
+      text: `unix://${path}`,
+      address: { kind: 'socket', path },
     })
+    const list = [at('default socket', `${engine.socket}.missing`), at('rootless Docker', dirname(engine.socket))]
+    const session = await firstAnswering([...list, at('Podman', engine.socket)])
+    assert.equal(
+      [session.source, session.address, session.api, session.kind],
+      ['Podman', `unix://${engine.socket}`, 41, 'docker'],
+    )
+    session.transport.close()
+    const error = await refusal(() => firstAnswering(list))
+    assert.is(error.code, 'RUNTIME_UNREACHABLE')
+    assert.match(
+      error.details.join('\n'),
+      /missing \(default socket\): there is no such socket\n.*\(rootless Docker\): /,
+    )
+    const none = await refusal(() => firstAnswering(list.slice(0, 1)))
+    assert.match(none.hint ?? '', /devstack run setup/)
+  } finally {
+    await engine.close()
+  }
+})
+
+if (process.getuid?.() === 0)
+  test('a socket without permission: the group is the remedy', async () => {
+    const engine = await fakeEngine({})
     try {
-      await runtime.containers({})
+      await chmod(engine.socket, 0o600)
+      await chmod(dirname(engine.socket), 0o755)
+      const script = `
+        const { connect } = await import(${JSON.stringify(new URL('../../../lib/runtime/docker/connect.ts', import.meta.url).href)})
+        process.setgroups([]); process.setgid(65534); process.setuid(65534)
+        await connect({ environment: { DOCKER_HOST: ${JSON.stringify(`unix://${engine.socket}`)} }, home: '/nonexistent' }).info()
+          .catch((error) => console.log(error.code + ' ' + error.message + ' ' + error.hint))`
+      const child = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])
+      const { stdout } = await child
+      assert.match(stdout, /RUNTIME_UNREACHABLE .*may not use it.*usermod -aG docker/s)
     } finally {
-      runtime.close()
+      await engine.close()
     }
-    const ours = engine.asked.length > 0
-    const [first] = await candidates({ environment: {}, home: dirname(engine.socket) })
-    assert.is(first?.source, 'default socket')
-    assert.type(ours, 'boolean')
+  })
+else console.log('not run: a socket without permission: only root can become somebody else')
+
+test('a process ends after close, with events open and connections idle', async () => {
+  const engine = await fakeEngine({
+    'GET /containers/json': () => [],
+    'GET /events': (_asked, response) => {
+      response.writeHead(200)
+      response.write('\n')
+    },
+  })
+  try {
+    const script = `
+      const { connect } = await import(${JSON.stringify(new URL('../../../lib/runtime/docker/connect.ts', import.meta.url).href)})
+      const runtime = connect({ environment: { DOCKER_HOST: ${JSON.stringify(`unix://${engine.socket}`)} } })
+      const events = runtime.events({}, { signal: new AbortController().signal })
+      await Promise.all([runtime.containers({}), runtime.containers({})])
+      void events
+      setTimeout(() => runtime.close(), 200)`
+    const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 60_000,
+    })
+    assert.is(stderr, '')
+    assert.ok(engine.asked.some(({ path }) => path === '/events'))
   } finally {
     await engine.close()
   }
