@@ -46,6 +46,13 @@ export interface ExecCommandOptions {
   readonly quiet?: boolean
 }
 
+export interface Row {
+  /** Milliseconds its steps took. */
+  readonly durationMs: number
+  /** The last answer of its gate: role, lag, quorum. */
+  readonly answer?: string
+}
+
 export interface Ambient {
   /** zx: runs commands with the task's `cwd`, `env` and signal; what they print becomes events. Never goes through interpolation unquoted. */
   readonly $: Shell
@@ -62,6 +69,10 @@ export interface Ambient {
   readonly terminal: Terminal
   /** Masks a value in everything shown or stored from now on. */
   secret(value: string): void
+  /** Tells the user something in full that stays on the screen, above what still runs. */
+  note(text: string): void
+  /** How the rows of this run went so far: services and tasks by name. */
+  rows(): ReadonlyMap<string, Row>
   /** Says how the command line was answered: `--yes`, `--no-backup` ... */
   readonly flags: { readonly yes: boolean; readonly noBackup: boolean }
 }

@@ -55,7 +55,11 @@ export function createLinesReporter(options: LinesOptions): Sink {
     write(`run ${view.runId}: ${targets} (${count(started.steps.length, 'task')}${origin})\n`)
   }
 
+  /** A step inside a row of its own (create, start): told only when it matters, or to who wants everything. */
+  const isInner = (node: NodeView) => node.step?.partOf !== undefined && !node.step.service
+
   const fact = (event: RunEvent & { node: string }, node: NodeView) => {
+    if (!verbose && isSmallTalk(event, node)) return
     for (const line of node.printed) say(event.node, '|', line)
     switch (event.type) {
       case 'node-output':
@@ -90,6 +94,15 @@ export function createLinesReporter(options: LinesOptions): Sink {
         if (text) say(event.node, ':', text)
       }
     }
+  }
+
+  const isSmallTalk = (event: RunEvent & { node: string }, node: NodeView) => {
+    // one failure cancels many: the end counts them
+    if (event.type === 'node-cancelled') return event.because !== undefined
+    if (event.type === 'gate-held') return node.step?.service === true
+    if (event.type === 'gate-answer') return node.startedAt !== undefined && event.at - node.startedAt < answerInterval
+    if (node.step?.service) return event.type === 'node-started' && event.attempt === 1
+    return isInner(node) && /^node-(started|done|reused|waiting)$/.test(event.type)
   }
 
   return {

@@ -188,7 +188,9 @@ export function createTreeReporter(options: TreeOptions): Sink {
     else if (event.type === 'run-finished') finish()
     else if (event.type === 'note') {
       const sign = event.level === 'warning' ? paint.yellow('!') : paint.dim('i')
-      above.push(`${sign} ${visibleText(event.text)}`)
+      // a table or another text of several lines stands as it is
+      const lines = visibleText(event.text).split('\n')
+      above.push(...(lines.length > 1 ? ['', ...lines, ''] : [`${sign} ${lines[0]}`]))
     } else if (node) {
       const row = rowOf(rows, node)
       if (isEnded(row)) leave(row)

@@ -10,6 +10,7 @@ import { DevstackError, toDevstackError } from '../errors.ts'
 import { spanIdOf, traceparent } from '../report/otel.ts'
 import type { RedactingStream } from '../report/redact.ts'
 import { ProcessSet } from './processes.ts'
+import { Rows } from './rows.ts'
 import type { Session } from './session.ts'
 import { commandFailed, execCommand, taskShell } from './shell.ts'
 
@@ -60,17 +61,23 @@ export function createHost(options: HostOptions): Host {
       output(node, event.stream, stream.write(event.text))
       return
     }
+    rows.take(node, event)
     if (streams.size > 0) flushOutput(node)
     options.report(stamp({ node, ...event }))
   }
   const tries = new Tries(session, runId)
-  const around: Surroundings = { ...options, emitNode, tries }
+  const rows = new Rows()
+  const emit = (event: RunOnlyEvent): void => options.report(stamp(event))
+  const around: Surroundings = { ...options, emit, emitNode, tries, rows }
   return {
     now: Date.now,
-    emit: (event: RunOnlyEvent) => options.report(stamp(event)),
+    emit,
     emitNode,
     persist: options.persist,
-    context: (node, base) => taskContext(node, base, around),
+    context: (node, base) => {
+      rows.name(node.id, node.definition.partOf)
+      return taskContext(node, base, around)
+    },
     decide: (node, context) => options.decide(node, context as AnyContext & Ambient),
     commit: (node, context, value, durationMs) =>
       options.commit(node, context as AnyContext & Ambient, value, durationMs),
@@ -83,8 +90,10 @@ export function createHost(options: HostOptions): Host {
 }
 
 interface Surroundings extends HostOptions {
+  readonly emit: (event: RunOnlyEvent) => void
   readonly emitNode: (node: string, event: NodeEvent) => void
   readonly tries: Tries
+  readonly rows: Rows
 }
 
 /** What the tries of every node started, until the node ends. */
@@ -122,7 +131,7 @@ class Tries {
 }
 
 /** Members that are made when they are first asked for. */
-const lazy = ['cwd', 'env', '$', 'runtime', 'project', 'terminal', 'flags', 'exec', 'secret'] as const
+const lazy = ['cwd', 'env', '$', 'runtime', 'project', 'terminal', 'flags', 'exec', 'secret', 'note', 'rows'] as const
 
 /** Lets `{ ...context }` copy the members that are made on demand, too. */
 const wholeContext: ProxyHandler<TaskContext> = {
@@ -222,6 +231,14 @@ class TaskContext {
 
   get secret(): Ambient['secret'] {
     return (value) => this.#around.session.redactor.add(value)
+  }
+
+  get note(): Ambient['note'] {
+    return (text) => this.#around.emit({ type: 'note', level: 'info', text })
+  }
+
+  get rows(): Ambient['rows'] {
+    return () => this.#around.rows.all()
   }
 
   #shellOptions() {

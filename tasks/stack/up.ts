@@ -1,7 +1,16 @@
 /** `up`: the whole stack, healthy; what is healthy and unchanged stays as it is. */
-import { type LoadedStack, labels, type Needs, type ServiceHandle, type Task, task, z } from '../../lib/index.ts'
+import {
+  formatDuration,
+  type LoadedStack,
+  labels,
+  type Needs,
+  type ServiceHandle,
+  type Task,
+  task,
+  z,
+} from '../../lib/index.ts'
 import { projectContainers, serviceOf } from './handles.ts'
-import { formatPorts } from './table.ts'
+import { formatServices } from './table.ts'
 
 export const upParams = z.object({
   fast: z.boolean().default(false).describe('one PostgreSQL and one Redis, without high availability'),
@@ -29,7 +38,7 @@ export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> 
       return { ...stack.ready(params.services), ...(whole ? options.clusters(stack, params) : {}) }
     },
     run: async (context) => {
-      const { log, needs, runtime, signal } = context
+      const { log, needs, note, rows, runtime, signal, terminal } = context
       const handles = Object.fromEntries(
         Object.entries(needs as Record<string, unknown>).filter((entry): entry is [string, ServiceHandle] =>
           isHandle(entry[1]),
@@ -44,7 +53,16 @@ export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> 
           )
       await Promise.all(orphans.map(({ id }) => runtime.remove(id, { signal })))
       if (orphans.length > 0) log(`removed ${orphans.map(serviceOf).join(', ')}, which the files do not name any more`)
-      for (const handle of Object.values(handles)) log(`${handle.service.padEnd(10)} ${formatPorts(handle.ports)}`)
+      const went = rows()
+      const table = Object.values(handles).map((handle) => ({
+        service: handle.service,
+        state: 'running',
+        healthy: true,
+        detail: went.get(handle.service)?.answer ?? '',
+        ports: handle.ports,
+        took: formatDuration(went.get(handle.service)?.durationMs ?? 0),
+      }))
+      note(formatServices(table, { width: terminal.columns, colors: false }).trimEnd())
       return handles
     },
   })

@@ -28,13 +28,7 @@ lines('a run that succeeds', () => {
 image        : reused: its context is unchanged
 network      : started
 network      : done in 120 ms
-etcd1:create : started
-etcd1:create : done in 80 ms
-etcd1:start  : started
-etcd1:start  : waits for etcd quorum: 1 of 3 members started
-etcd1:start  : etcd quorum holds after 800 ms, asked 9 times
 etcd1:start  : ready after 900 ms
-patroni1     : started
 patroni1     | bootstrap in progress
 patroni1     | leader: patroni1
 patroni1     : attempt 1 failed, next in 200 ms: connection refused
@@ -56,15 +50,12 @@ lines('a run that fails says each failure once more at its end, with the autopsy
   assert.is(
     render(failedRun()),
     `run 20260102-030405-ab12: up (4 tasks)
-patroni2 : started
 migrate  : started
 migrate  | applying 0007_users
 migrate  | ERROR: syntax error at "TABEL"
 migrate  : failed after 500 ms: \`npm run migrate\` ended with exit code 1.
 migrate  : cleanup failed: rm: tmp is busy
 patroni2 : failed after 1 min 00 s: PostgreSQL leader elected did not hold within 60 s.
-backend  : cancelled: a need failed
-frontend : cancelled: a need failed
 
 ✖ patroni2 failed: PostgreSQL leader elected did not hold within 60 s.
   asked     GET http://127.0.0.1:8008/leader, 412 times in 1 min 00 s
