@@ -49,14 +49,21 @@ export function execCalls(session: Session): Pick<Runtime, 'exec' | 'execInterac
       doing,
     })
     const { Id: id } = read(execCreated, text, doing)
-    const connection = await transport.hijack({
-      method: 'POST',
-      path: `/exec/${id}/start`,
-      body: { Detach: false, Tty: start.tty },
-      signal: start.signal,
-      doing,
-    })
-    return { id, connection, doing }
+    try {
+      const connection = await transport.hijack({
+        method: 'POST',
+        path: `/exec/${id}/start`,
+        body: { Detach: false, Tty: start.tty },
+        signal: start.signal,
+        doing,
+      })
+      return { id, connection, doing }
+    } catch (error) {
+      // The engine may have started it before it heard of the abort.
+      const token = start.environment[mark]
+      if (start.signal?.aborted && token !== undefined) await endOnAbort(idOrName, { id, token, user: start.user })
+      throw error
+    }
   }
 
   const exitCode = async (id: string, doing: Doing, signal?: AbortSignal): Promise<number> => {
