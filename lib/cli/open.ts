@@ -27,7 +27,7 @@ export async function openConfig(options: Options, io: Io): Promise<LoadedConfig
     ...(options.config === undefined ? {} : { file: resolve(io.cwd, options.config) }),
     environment: io.environment,
     placeOf: placeOfThrown,
-    composePack: undefined,
+    composePack: async (files) => (await import('../../tasks/stack/compose.ts')).compose(files),
   })
   const { writeCompletionCache } = await import('./completion-cache.ts')
   await writeCompletionCache({

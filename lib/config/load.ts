@@ -27,7 +27,7 @@ export interface LoadOptions {
   /** Finds file, line and column in what a config threw. */
   readonly placeOf?: (thrown: unknown, file: string) => Place | undefined
   /** Makes a pack of compose files, for YAML configs. */
-  readonly composePack?: (files: readonly string[]) => Pack
+  readonly composePack?: (files: readonly string[]) => Promise<Pack>
 }
 
 export interface LoadedConfig {
@@ -84,7 +84,7 @@ interface ReadConfig {
 async function register(read_: ReadConfig, into: Registration): Promise<void> {
   const { config, compose, file, directory, prefix } = read_
   const packs = [...(config.use ?? [])]
-  if (compose.length > 0 && into.options.composePack) packs.push(into.options.composePack(compose))
+  if (compose.length > 0 && into.options.composePack) packs.push(await into.options.composePack(compose))
   for (const pack of packs) {
     const context = { directory, environment: into.environment, project: into.project }
     const tree = typeof pack.tasks === 'function' ? await pack.tasks(context) : pack.tasks

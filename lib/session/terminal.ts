@@ -19,7 +19,8 @@ export function createTerminal(options: TerminalOptions): Terminal {
   const interactive = stdin.isTTY === true && stdout.isTTY === true
   return {
     interactive,
-    columns: stdout.columns || Number(options.environment['COLUMNS']) || 80,
+    // nobody cuts lines in a pipe or a file
+    columns: stdout.columns || Number(options.environment['COLUMNS']) || (stdout.isTTY ? 80 : 200),
     colors: colorsWanted(stdout.isTTY === true, options.environment),
     write: (text) => {
       stdout.write(options.redact(text))

@@ -19,7 +19,11 @@ export const upParams = z.object({
 })
 export type UpParams = z.infer<typeof upParams>
 
+const noVariant: UpParams = { fast: false, ephemeral: false }
+
 export interface UpOptions {
+  /** Whether there are other forms of the stack (`--fast`, `--ephemeral`); default true. */
+  readonly variants?: boolean
   readonly load: (params: UpParams) => Promise<LoadedStack>
   /** Conditions over several services, by name: `postgresql` waits for its members. */
   readonly clusters: (stack: LoadedStack, params: UpParams) => Needs
@@ -29,10 +33,11 @@ export interface UpOptions {
 export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> {
   return task({
     description: 'Bring the whole stack up, healthy',
-    params: upParams,
+    params: (options.variants === false ? upParams.pick({ services: true }) : upParams) as typeof upParams,
     effect: 'create',
     runLocks: ['stack'],
-    needs: async (params): Promise<Needs> => {
+    needs: async (given): Promise<Needs> => {
+      const params = { ...noVariant, ...given }
       const stack = await options.load(params)
       const whole = !params.services || params.services.length === 0
       return { ...stack.ready(params.services), ...(whole ? options.clusters(stack, params) : {}) }

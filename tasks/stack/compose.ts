@@ -1,0 +1,86 @@
+/** `compose('compose.yaml')`: any compose file as a stack, with the tasks to run it. */
+import {
+  type ContainerGate,
+  DevstackError,
+  definePack,
+  type LoadedStack,
+  loadStack,
+  type Pack,
+  type PackContext,
+  type ServiceHandle,
+  type Task,
+  type TaskReference,
+} from '../../lib/index.ts'
+import { downTask } from './down.ts'
+import { execTask } from './exec.ts'
+import { type HealthOptions, healthTask, statusTask } from './health.ts'
+import { logsTask } from './logs.ts'
+import { upTask } from './up.ts'
+
+export interface ComposeOptions {
+  /** Services of these profiles, too. */
+  readonly profiles?: readonly string[]
+  /** Conditions of services in place of their own healthchecks. */
+  readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
+}
+
+/** A stack of compose files: a pack, whose services can be needed by tasks. */
+export interface ComposePack extends Pack {
+  /** The service, ready: `needs: { db: stack.service('db') }`. The value is its handle. */
+  service(name: string): TaskReference<ServiceHandle>
+}
+
+/**
+ * The services of compose files as tasks: `up`, `down`, `status`, `health`, `logs`, `exec`, and each service as a need for
+ * the config's own tasks. Files are relative to the config, later ones are merged over earlier ones (compose-spec).
+ */
+export function compose(files: string | readonly string[], options: ComposeOptions = {}): ComposePack {
+  const list = typeof files === 'string' ? [files] : files
+  let loading: (() => Promise<LoadedStack>) | undefined
+  const open = (place: PackContext): (() => Promise<LoadedStack>) => {
+    let stack: Promise<LoadedStack> | undefined
+    loading = () => {
+      stack ??= loadStack({ ...options, files: list }, place)
+      return stack
+    }
+    return loading
+  }
+  const pack = definePack({
+    name: `compose ${list.join(' ')}`,
+    tasks: (place) => composeTasks(open(place)),
+  })
+  return {
+    ...pack,
+    service: (name) => ({
+      kind: 'reference',
+      name,
+      resolve: async () => {
+        if (!loading) {
+          throw new DevstackError({
+            kind: 'config',
+            code: 'STACK_NOT_USED',
+            message: `A task needs the service "${name}" of ${list.join(', ')}, which the config does not use.`,
+            hint: 'Put the stack into the config: defineConfig({ use: [stack], ... })',
+          })
+        }
+        const stack = await loading()
+        return stack.ready([name])[name]!
+      },
+    }),
+  }
+}
+
+function composeTasks(load: () => Promise<LoadedStack>): Record<string, Task> {
+  const health: HealthOptions = {
+    gates: async () => ({}),
+    expected: async () => [...(await load()).services.keys()],
+  }
+  return {
+    up: upTask({ load, clusters: () => ({}), variants: false }),
+    down: downTask(load),
+    status: statusTask(health),
+    health: healthTask(health),
+    logs: logsTask(),
+    exec: execTask(),
+  }
+}
