@@ -3,7 +3,8 @@
  * points at the sources.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { build } from 'esbuild'
 
 // loaded only when used, or too large to be read at every start
@@ -20,17 +21,20 @@ const external = [
 ]
 
 const entryPoints = { cli: 'lib/cli/main.ts', index: 'lib/index.ts', packs: 'tasks/index.ts' }
+/** A devstack that runs meanwhile may still load its chunks. */
+const keptForMs = process.argv.includes('--types') ? 0 : 3_600_000
 
-rmSync('dist', { recursive: true, force: true })
 if (process.argv.includes('--sources')) {
   // for coverage: a line of a bundle can not be traced back to its source well enough
-  mkdirSync('dist')
-  for (const [name, path] of Object.entries(entryPoints))
-    writeFileSync(`dist/${name}.js`, `export * from '../${path}'\n`)
+  const files = Object.entries(entryPoints).map(([name, path]) => ({
+    path: join('dist', `${name}.js`),
+    text: `export * from '../${path}'\n`,
+  }))
+  write(files)
 } else await bundle()
 
 async function bundle(): Promise<void> {
-  await build({
+  const { outputFiles } = await build({
     entryPoints,
     outdir: 'dist',
     bundle: true,
@@ -47,10 +51,50 @@ async function bundle(): Promise<void> {
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },
+    write: false,
   })
+  write(outputFiles)
+}
+
+/** Puts every file in place whole, chunks before what imports them, and then removes what is out of date. */
+function write(files: readonly { readonly path: string; readonly text: string }[]): void {
+  const inOrder = [...files].sort((a, b) => Number(b.path.includes('chunks')) - Number(a.path.includes('chunks')))
+  for (const { path, text } of inOrder) {
+    mkdirSync(dirname(path), { recursive: true })
+    if (textOf(path) === text) continue
+    const draft = `${path}.${process.pid}`
+    writeFileSync(draft, text)
+    renameSync(draft, path)
+  }
+  const current = new Set(files.map(({ path }) => path.replace(/^.*[\\/]/, '')))
+  for (const folder of ['dist', join('dist', 'chunks')]) {
+    for (const name of names(folder)) {
+      const file = join(folder, name)
+      const stat = statSync(file, { throwIfNoEntry: false })
+      if (!stat?.isFile() || current.has(name) || Date.now() - stat.mtimeMs < keptForMs) continue
+      rmSync(file, { force: true })
+    }
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function names(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
 if (process.argv.includes('--types')) {
+  rmSync(join('dist', 'types'), { recursive: true, force: true })
   const { status } = spawnSync(
     process.execPath,
     ['node_modules/typescript/bin/tsc', '--project', 'tsconfig.build.json'],
