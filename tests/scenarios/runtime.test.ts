@@ -545,7 +545,8 @@ function scenarios(
       specOf('hungry', {
         memoryBytes: 33_554_432,
         memorySwapBytes: 33_554_432,
-        command: ['sh', '-c', 'x=x; while :; do x="$x$x"; done'],
+        // A child is killed, and the first process lives on for a moment: the engine notes the kill before the end.
+        command: ['sh', '-c', '(x=x; while :; do x="$x$x"; done); code=$?; sleep 1; exit $code'],
       }),
     )
     await runtime.start(hungry.id)
