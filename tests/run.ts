@@ -216,5 +216,10 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main()
 } finally {
-  rmSync(work, { recursive: true, force: true })
+  try {
+    rmSync(work, { recursive: true, force: true })
+  } catch (thrown) {
+    // something is mounted there still; the counts must stay the last line
+    process.stderr.write(`${work} is left: ${thrown instanceof Error ? thrown.message : String(thrown)}\n`)
+  }
 }
