@@ -133,7 +133,6 @@ function require(model: ComposeModel, services: ReadonlyMap<string, ServiceTasks
 function groundTask(model: ComposeModel, project: string, before: Needs): Task<undefined> {
   const networks = networkSpecs(model, project)
   const volumes = volumeSpecs(model, project)
-  const label = (): Record<string, string> => ({ [labels.project]: project })
   return task({
     description: 'Make networks and volumes',
     label: 'networks and volumes',
@@ -157,18 +156,19 @@ function groundTask(model: ComposeModel, project: string, before: Needs): Task<u
         cause: missing.length > 0 ? `${missing.join(', ')} missing` : 'external ones are looked for',
       }
     },
-    run: async ({ runtime, signal }) => {
+    run: async ({ runtime, signal, project: { directory } }) => {
+      const own = { [labels.project]: project, [labels.directory]: directory }
       await Promise.all([
         ...networks.map(async (network) => {
           if (!network.external)
-            return runtime.ensureNetwork({ ...network, labels: { ...network.labels, ...label() } }, { signal })
+            return runtime.ensureNetwork({ ...network, labels: { ...network.labels, ...own } }, { signal })
           const found = (await runtime.networks({}, { signal })).some(({ name }) => name === network.name)
           if (!found) throw missingExternal('network', network.name)
           return undefined
         }),
         ...volumes.map(async (volume) => {
           if (!volume.external)
-            return runtime.ensureVolume({ ...volume, labels: { ...volume.labels, ...label() } }, { signal })
+            return runtime.ensureVolume({ ...volume, labels: { ...volume.labels, ...own } }, { signal })
           const found = (await runtime.volumes({}, { signal })).some(({ name }) => name === volume.name)
           if (!found) throw missingExternal('volume', volume.name)
           return undefined

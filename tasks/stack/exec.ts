@@ -1,5 +1,6 @@
 /** `exec`: a command in a service's container, on a terminal of its own when there is one. */
-import { DevstackError, type Task, task, z } from '../../lib/index.ts'
+import { handleOf, type Task, task, z } from '../../lib/index.ts'
+import { attachTo } from './attach.ts'
 import { chosen, projectContainers } from './handles.ts'
 
 /** The task. Its exit code is the command's. */
@@ -14,20 +15,10 @@ export function execTask(): Task<undefined> {
       command: z.array(z.string()).min(1).meta({ positional: 'rest' }).describe('the command and its arguments'),
     }),
     run: async (context) => {
-      const { params, runtime, signal, terminal } = context
+      const { params } = context
       const container = chosen(await projectContainers(context), [params.service])[0]!
       const user = params.user === undefined ? {} : { user: params.user }
-      const exitCode = await terminal.attach((streams) =>
-        runtime.execInteractive(container.id, { command: params.command, ...user, signal, ...streams }),
-      )
-      if (exitCode !== 0) {
-        throw new DevstackError({
-          kind: 'task',
-          code: 'EXEC_FAILED',
-          message: `${params.command[0]} in ${params.service} ended with exit code ${exitCode}.`,
-          exitCode,
-        })
-      }
+      await attachTo(handleOf(container, params.service), { command: params.command, ...user }, context)
     },
   })
 }

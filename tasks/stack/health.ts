@@ -12,6 +12,8 @@ import {
   z,
 } from '../../lib/index.ts'
 import { chosen, notUp, projectContainers, serviceOf } from './handles.ts'
+import { keep } from './history.ts'
+import type { DerivedState } from './state.ts'
 import { formatServices, type ServiceRow } from './table.ts'
 
 export interface HealthOptions {
@@ -52,6 +54,11 @@ export async function readHealth(
   ]
 }
 
+/** Looks at every service and keeps what was seen for `history`. */
+export async function record(by: string, context: Around, options: HealthOptions): Promise<DerivedState> {
+  return keep(by, await readHealth(context, options), context)
+}
+
 async function rowOf(
   container: ContainerSummary,
   gates: Readonly<Record<string, ContainerGate<ServiceHandle>>>,
@@ -90,6 +97,7 @@ export function healthTask(options: HealthOptions): Task<undefined> {
         const healthy = rows.length > 0 && rows.every((row) => row.healthy)
         const late = Date.now() >= until
         if (healthy || !params.wait || late) {
+          if (whole(params.services)) await keep('health', rows, context)
           print(rows, healthy, context)
           if (healthy) return
           if (rows.length === 0) throw notUp()
@@ -117,6 +125,10 @@ export function healthTask(options: HealthOptions): Task<undefined> {
   })
 }
 
+function whole(names: readonly string[] | undefined): boolean {
+  return names === undefined || names.length === 0
+}
+
 function unhealthy(rows: readonly ServiceRow[], waited: number | undefined): DevstackError {
   const bad = rows.filter((row) => !row.healthy)
   const names = bad.map(({ service }) => service).join(', ')
@@ -140,9 +152,14 @@ export function statusTask(options: HealthOptions): Task<undefined> {
       const { params, terminal } = context
       const rows = await readHealth(context, options, params.services)
       const up = rows.some(({ state }) => state !== 'missing')
-      if (params.json) terminal.write(`${JSON.stringify(rows, null, 2)}\n`)
-      else if (!up) terminal.write('The stack is not up. Start it with: devstack run up\n')
-      else terminal.write(formatServices(rows, { width: terminal.columns, colors: terminal.colors }))
+      const state = whole(params.services) ? await keep('status', rows, context) : undefined
+      if (params.json)
+        terminal.write(`${JSON.stringify(state ? { ...state, services: rows } : { services: rows }, null, 2)}\n`)
+      else {
+        if (up) terminal.write(formatServices(rows, { width: terminal.columns, colors: terminal.colors }))
+        if (state) terminal.write(`${state.state}: ${state.cause}\n`)
+        if (!up) terminal.write('The stack is not up. Start it with: devstack run up\n')
+      }
     },
   })
 }

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import {
   type BuiltImage,
+  composeDependenciesOf,
   definePack,
   imageTask,
   type LoadedStack,
@@ -19,9 +20,18 @@ import { execTask } from './exec.ts'
 import { postgresReplicated, serviceGates } from './gates.ts'
 import { projectContainers, serviceOf } from './handles.ts'
 import { type HealthOptions, healthTask, statusTask } from './health.ts'
+import { historyTask } from './history.ts'
 import { logsTask } from './logs.ts'
 import { packageFolder } from './package.ts'
+import { pauseTask, resumeTask } from './pause.ts'
+import { psqlTask } from './psql.ts'
+import { recoverTask } from './recover.ts'
+import { redisCliTask } from './redis-cli.ts'
+import { restartTask } from './restart.ts'
 import { baseImageTask, engineTask, markerTask, preflightTask, setupTask } from './setup.ts'
+import { shellTask } from './shell.ts'
+import { staleTask } from './stale.ts'
+import type { LifecycleOptions } from './starting.ts'
 import { type UpParams, upTask } from './up.ts'
 
 export interface HaStackOptions {
@@ -53,6 +63,18 @@ function stackTasks(stack: HaStack): Record<string, Task> {
       ]
     },
   }
+  const lifecycle: LifecycleOptions = {
+    ...health,
+    dependencies: async (context) => {
+      const present = (await projectContainers(context)).map(serviceOf)
+      const fast = present.length > 0 && !present.some((name) => name.startsWith('etcd'))
+      return stack.load({ ...defaults, fast }).then(
+        ({ model }) => composeDependenciesOf(model),
+        () => new Map(),
+      )
+    },
+  }
+  const password = async (): Promise<string> => (await stack.variables())['REDIS_PASSWORD'] ?? ''
   return {
     setup: setupTask(async () => {
       const loaded = await stack.load(defaults, { environment, engine, preflight })
@@ -65,6 +87,15 @@ function stackTasks(stack: HaStack): Record<string, Task> {
     health: healthTask(health),
     logs: logsTask(),
     exec: execTask(),
+    restart: restartTask(lifecycle),
+    pause: pauseTask(lifecycle),
+    resume: resumeTask(lifecycle),
+    recover: recoverTask({ ...lifecycle, password }),
+    shell: shellTask(),
+    psql: psqlTask(),
+    'redis-cli': redisCliTask(password),
+    stale: staleTask(async (context) => new Set(await health.expected(context))),
+    history: historyTask(),
   }
 }
 

@@ -80,8 +80,7 @@ export function preflightTask(
         ...(await checkPorts(wanted, {
           signal,
           ours: ({ port }) => own.includes(port),
-          holder: async ({ port, hostIp }) =>
-            describeHolder(await holderOf({ port, hostIp, containers, local: true })),
+          holder: async ({ port, hostIp }) => describeHolder(await holderOf({ port, hostIp, containers, local: true })),
         })),
       )
       const lines = formatFindings(findings.filter(({ level }) => level !== 'ok'))

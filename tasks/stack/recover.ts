@@ -1,0 +1,263 @@
+/** `recover`: after sleep, hibernation, a crash of the engine or of single members, the stack is brought back. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { z } from 'zod'
+import {
+  type ContainerSummary,
+  DevstackError,
+  endpoint,
+  handleOf,
+  messageOf,
+  reachOf,
+  type ServiceHandle,
+  type Task,
+  task,
+} from '../../lib/index.ts'
+import { type Clock, clockJumps, describeJump, longTime, machineClock } from './clock.ts'
+import { chosen, projectContainers, runningHandles, serviceOf } from './handles.ts'
+import { readHealth, record } from './health.ts'
+import { historyFile, readHistory } from './history.ts'
+import { requestJson } from './http.ts'
+import { patroniPort, postgresLeader } from './patroni.ts'
+import { parseInfo } from './redis.ts'
+import { askRedis } from './resp.ts'
+import { sentinelPort } from './sentinel.ts'
+import {
+  type Around,
+  inOrder,
+  isMember,
+  type LifecycleOptions,
+  ready,
+  replicated,
+  seconds,
+  startInOrder,
+} from './starting.ts'
+import type { ServiceRow } from './table.ts'
+
+type Logging = Around & { log(text: string): void }
+
+export interface RecoverOptions extends LifecycleOptions {
+  readonly password: () => Promise<string>
+  /** Default: this machine's. */
+  readonly clock?: Clock
+}
+
+/** How long members get to find together by themselves before they are restarted, in milliseconds. */
+const patienceMs = 15_000
+/** A clock in a container that differs by more was not told of the machine's sleep. */
+const driftMs = 2000
+
+/** The task. Exit code 0: healthy, whatever was done for it. */
+export function recoverTask(options: RecoverOptions): Task<undefined> {
+  return task({
+    description: 'Bring the stack back after sleep, hibernation or a crash',
+    effect: 'change',
+    runLocks: ['stack'],
+    run: async (context) => {
+      const { log, project } = context
+      const last = readHistory(historyFile(project)).at(-1)
+      const jumps = last?.clock ? clockJumps(last.clock, (options.clock ?? machineClock)()) : []
+      for (const jump of jumps) log(`since the stack was last seen, ${describeJump(jump)}`)
+      const began = performance.now()
+      const { found, done } = await bringBack(context, options)
+      for (const line of [...found, ...done]) log(line)
+      const drift = await driftOf(context)
+      if (drift !== undefined && Math.abs(drift) > driftMs) {
+        log(
+          `the containers' clock is ${longTime(Math.abs(drift))} ${drift < 0 ? 'behind' : 'ahead'}: restart the engine`,
+        )
+      }
+      for (const name of await endTilt(context, options)) log(`${name} was in TILT mode after the jump: restarted`)
+      const took = seconds(performance.now() - began)
+      log(found.length + done.length === 0 ? `all was well (looked for ${took})` : `healthy again after ${took}`)
+      await record('recover', context, options)
+    },
+  })
+}
+
+export interface Recovery {
+  /** What was wrong, one line each. */
+  readonly found: readonly string[]
+  /** What was done about it. */
+  readonly done: readonly string[]
+}
+
+/**
+ * Thaws, starts, waits and, for members that do not come to themselves, restarts; in the order of what depends on what.
+ * Returns once every service is healthy, PostgreSQL replicates and takes a write. Throws STACK_NOT_UP, RECOVER_FAILED.
+ */
+export async function bringBack(context: Logging, options: LifecycleOptions): Promise<Recovery> {
+  const { runtime, signal } = context
+  const found: string[] = []
+  const done: string[] = []
+  const containers = chosen(await projectContainers(context), undefined)
+  const frozen = containers.filter(({ state }) => state === 'paused')
+  if (frozen.length > 0) {
+    found.push(`frozen: ${namesOf(frozen)}`)
+    await Promise.all(frozen.map(({ id }) => runtime.unpause(id, { signal })))
+    done.push(`thawed ${namesOf(frozen)}`)
+  }
+  const dead = containers.filter(({ state }) => state === 'exited' || state === 'created' || state === 'dead')
+  if (dead.length > 0) {
+    found.push(`not running: ${dead.map((one) => `${serviceOf(one)} (${one.status})`).join(', ')}`)
+    await startInOrder(dead, context, options).catch((thrown) => context.log(messageOf(thrown)))
+    signal.throwIfAborted()
+    done.push(`started ${namesOf(dead)}`)
+  }
+  let sick = await unhealthy(context, options, { until: performance.now() + patienceMs })
+  if (sick.length > 0) {
+    found.push(...sick.map(({ service, detail }) => `${service}: ${detail}`))
+    const names = sick.filter(({ state }) => state !== 'missing').map(({ service }) => service)
+    await inOrder(names, await options.dependencies(context), 'dependencies-first', async (service) => {
+      // a member before it may have cured it
+      const [row] = await readHealth(context, options, [service])
+      if (row?.healthy) return
+      const container = containers.find((one) => serviceOf(one) === service)
+      if (!container) return
+      await runtime.restart(container.id, { signal })
+      done.push(`restarted ${service}`)
+      await ready(service, context, options).catch((thrown) => {
+        signal.throwIfAborted()
+        context.log(messageOf(thrown))
+      })
+    })
+    sick = await unhealthy(context, options, { until: performance.now() + patienceMs })
+  }
+  if (sick.length > 0) throw failed(sick)
+  await replicated(context)
+  await writable(context)
+  return { found, done }
+}
+
+function namesOf(containers: readonly ContainerSummary[]): string {
+  return containers.map(serviceOf).join(', ')
+}
+
+/** Services that are not healthy by then; returns at once when all are. */
+async function unhealthy(
+  context: Around,
+  options: LifecycleOptions,
+  { until }: { readonly until: number },
+): Promise<readonly ServiceRow[]> {
+  for (;;) {
+    const sick = (await readHealth(context, options)).filter(({ healthy }) => healthy === false)
+    if (sick.length === 0 || performance.now() > until || sick.every(({ state }) => state === 'missing')) return sick
+    await delay(50, undefined, { signal: context.signal })
+  }
+}
+
+function failed(sick: readonly ServiceRow[]): DevstackError {
+  const missing = sick.every(({ state }) => state === 'missing')
+  return new DevstackError({
+    kind: 'gate',
+    code: 'RECOVER_FAILED',
+    message: `The stack could not be brought back: ${sick.map(({ service }) => service).join(', ')} ${missing ? 'have no container' : 'stay unhealthy'}.`,
+    details: sick.map(({ service, detail }) => `${service}: ${detail}`),
+    hint: missing
+      ? 'Make them with: devstack run up'
+      : `See why with: devstack run logs ${sick[0]!.service}. Start afresh, data kept, with: devstack run down -- up`,
+  })
+}
+
+/** Proves that PostgreSQL takes a write, confirmed by its standby: a message in the WAL, which no table shows. */
+async function writable(context: Around): Promise<void> {
+  const { runtime, signal } = context
+  const until = performance.now() + 60_000
+  for (;;) {
+    let said: string
+    try {
+      const leader = await leaderHandle(context)
+      if (!leader) return
+      const { exitCode, stderr } = await runtime.exec(leader.id, {
+        command: [
+          'psql',
+          '--no-psqlrc',
+          '--quiet',
+          '--username=postgres',
+          '--dbname=postgres',
+          `--command=SELECT pg_logical_emit_message(true, 'devstack', 'recover')`,
+        ],
+        environment: { PGOPTIONS: '-c statement_timeout=5s', PGCONNECT_TIMEOUT: '5' },
+        signal,
+      })
+      // a commit whose standby keeps silent ends with a warning and exit code 0
+      if (exitCode === 0 && !/synchronous replication/.test(stderr)) return
+      said = `${leader.service}: ${stderr.trim()}`
+    } catch (thrown) {
+      signal.throwIfAborted()
+      said = messageOf(thrown)
+    }
+    if (performance.now() > until) {
+      throw new DevstackError({
+        kind: 'gate',
+        code: 'RECOVER_NO_WRITE',
+        message: `PostgreSQL takes no write: ${said}.`,
+        hint: 'See why with: devstack run health, and devstack run logs',
+      })
+    }
+    await delay(100, undefined, { signal })
+  }
+}
+
+async function leaderHandle(context: Around): Promise<ServiceHandle | undefined> {
+  const { runtime, signal } = context
+  const handles = await runningHandles(context)
+  const single = handles.find(({ service }) => service === 'postgres')
+  const members = handles.filter(({ service }) => isMember(service))
+  if (single || members.length === 0) return single
+  return (await postgresLeader(members, { signal, reach: await reachOf(runtime, signal) })).handle
+}
+
+/** Name of the PostgreSQL leader; `undefined` without a cluster or a leader. */
+export async function leaderOf(context: Around): Promise<string | undefined> {
+  return (await leaderHandle(context).catch(() => undefined))?.service
+}
+
+const configSchema = z.object({ ttl: z.number().default(30) })
+/** Patroni takes lower values for this one, and says so in its log alone. */
+const shortestLease = 20
+
+/** How long the PostgreSQL leader keeps its role without renewing it; `undefined` without a cluster. */
+export async function leaseMs(context: Around): Promise<number | undefined> {
+  const { runtime, signal } = context
+  const member = (await runningHandles(context)).find(({ service }) => isMember(service))
+  if (!member) return undefined
+  const answer = await requestJson(endpoint(member, patroniPort, await reachOf(runtime, signal)), '/config', { signal })
+  const parsed = configSchema.safeParse(answer.body)
+  return parsed.success ? Math.max(parsed.data.ttl, shortestLease) * 1000 : undefined
+}
+
+/** Milliseconds that the containers' clock is ahead of this machine's; matters where the engine runs in a virtual machine. */
+async function driftOf(context: Around): Promise<number | undefined> {
+  const { runtime, signal } = context
+  const [handle] = await runningHandles(context)
+  if (!handle) return undefined
+  const before = Date.now()
+  const { exitCode, stdout } = await runtime.exec(handle.id, { command: ['date', '+%s'], signal })
+  const after = Date.now()
+  if (exitCode !== 0) return undefined
+  const theirs = Number(stdout.trim()) * 1000
+  if (theirs + 1000 >= before && theirs <= after) return 0
+  return theirs > after ? theirs - after : theirs + 1000 - before
+}
+
+/**
+ * Restarts Sentinels that distrust their clock after a jump: in TILT mode they watch for half a minute without acting, so
+ * that a Redis master lost meanwhile is not replaced (https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#tilt-mode).
+ */
+async function endTilt(context: Around, options: RecoverOptions): Promise<readonly string[]> {
+  const { runtime, signal } = context
+  const containers = (await projectContainers(context)).filter((one) => /^sentinel\d+$/.test(serviceOf(one)))
+  const password = await options.password()
+  const reach = await reachOf(runtime, signal)
+  const tilted: string[] = []
+  for (const container of containers) {
+    const service = serviceOf(container)
+    const target = endpoint(handleOf(container, service), sentinelPort, reach)
+    const [info] = await askRedis(target, [['INFO', 'sentinel']], { password, signal })
+    if (parseInfo(String(info))['sentinel_tilt'] !== '1') continue
+    await runtime.restart(container.id, { signal })
+    await ready(service, context, options)
+    tilted.push(service)
+  }
+  return tilted
+}

@@ -1,0 +1,137 @@
+/** Starting, stopping and waiting for containers that are there already, in the order of what depends on what. */
+import {
+  type Ambient,
+  type ContainerGate,
+  type ContainerSummary,
+  handleOf,
+  healthyGate,
+  runningGate,
+  type ServiceHandle,
+} from '../../lib/index.ts'
+import { postgresReplicated } from './gates.ts'
+import { projectContainers, serviceOf } from './handles.ts'
+import type { HealthOptions } from './health.ts'
+
+export type Around = Ambient & { readonly signal: AbortSignal }
+
+/** What the lifecycle tasks know about the stack beside its containers. */
+export interface LifecycleOptions extends HealthOptions {
+  /** For each service the services it depends on; empty where the files no longer load. */
+  readonly dependencies: (context: Around) => Promise<ReadonlyMap<string, readonly string[]>>
+}
+
+export type Direction = 'dependencies-first' | 'dependents-first'
+
+/**
+ * Calls `act` once for each service, at once where nothing is between them: a service waits for those of the same list that
+ * it depends on, or, dependents first, for those that depend on it.
+ */
+export async function inOrder(
+  services: readonly string[],
+  dependencies: ReadonlyMap<string, readonly string[]>,
+  direction: Direction,
+  act: (service: string) => Promise<void>,
+): Promise<void> {
+  const begun = new Map<string, Promise<void>>()
+  const neighbours = (service: string): readonly string[] =>
+    direction === 'dependencies-first'
+      ? (dependencies.get(service) ?? [])
+      : [...dependencies].filter(([, needs]) => needs.includes(service)).map(([user]) => user)
+  const visit = (service: string): Promise<void> => {
+    const known = begun.get(service)
+    if (known) return known
+    const done = (async () => {
+      await Promise.all(
+        neighbours(service)
+          .filter((one) => services.includes(one))
+          .map(visit),
+      )
+      await act(service)
+    })()
+    begun.set(service, done)
+    return done
+  }
+  // whoever fails first is told; the others are waited for, so that nothing goes on behind the caller's back
+  const outcomes = await Promise.allSettled(services.map(visit))
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+}
+
+/** Stops the containers, dependents first; a frozen one is thawed so that it can end properly. */
+export async function stopInOrder(
+  containers: readonly ContainerSummary[],
+  context: Around,
+  options: LifecycleOptions,
+): Promise<void> {
+  const { runtime, signal } = context
+  await inOrder(containers.map(serviceOf), await options.dependencies(context), 'dependents-first', async (service) => {
+    for (const { id, state } of containers.filter((one) => serviceOf(one) === service)) {
+      if (state === 'paused') await runtime.unpause(id, { signal })
+      await runtime.stop(id, { signal })
+    }
+  })
+}
+
+/** Starts the containers and waits until each is healthy, dependencies first; then for the PostgreSQL cluster as a whole. */
+export async function startInOrder(
+  containers: readonly ContainerSummary[],
+  context: Around,
+  options: LifecycleOptions,
+): Promise<void> {
+  const { runtime, signal } = context
+  await inOrder(
+    containers.map(serviceOf),
+    await options.dependencies(context),
+    'dependencies-first',
+    async (service) => {
+      for (const { id } of containers.filter((one) => serviceOf(one) === service)) {
+        const details = await runtime.inspect(id, { signal })
+        if (details?.state === 'paused') await runtime.unpause(id, { signal })
+        else if (details?.state !== 'running') await runtime.start(id, { signal })
+      }
+      await ready(service, context, options)
+    },
+  )
+  if (containers.some((one) => isMember(serviceOf(one)))) await replicated(context)
+}
+
+/** Waits for the gate of a service whose container runs; rejects with the gate's autopsy. */
+export async function ready(service: string, context: Around, options: LifecycleOptions): Promise<void> {
+  const { runtime, signal } = context
+  const container = (await projectContainers(context)).find((one) => serviceOf(one) === service)
+  if (!container) return
+  const gate = (await options.gates(context))[service] ?? (await ownGate(container, context))
+  await gate.hold(handleOf(container, service), {
+    runtime,
+    signal,
+    node: service,
+    blocked: [],
+    answer: () => undefined,
+  })
+}
+
+async function ownGate(container: ContainerSummary, context: Around): Promise<ContainerGate<ServiceHandle>> {
+  const details = await context.runtime.inspect(container.id, { signal: context.signal })
+  const tested = details?.health !== undefined && details.health.status !== 'none'
+  return tested ? healthyGate() : runningGate()
+}
+
+/** Waits until PostgreSQL replicates as it should, when the whole cluster runs. */
+export async function replicated(context: Around): Promise<void> {
+  const { runtime, signal } = context
+  const members = (await projectContainers(context)).filter((one) => isMember(serviceOf(one)))
+  if (members.length < 2 || members.some(({ state }) => state !== 'running')) return
+  await postgresReplicated.hold(
+    members.map((one) => handleOf(one, serviceOf(one))),
+    { runtime, signal, node: 'postgresql', blocked: [], answer: () => undefined },
+  )
+}
+
+/** Whether a service is a member of the PostgreSQL cluster. */
+export function isMember(service: string): boolean {
+  return /^postgres\d+$/.test(service)
+}
+
+/** Milliseconds as a person reads them: `0.4 s`. */
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`
+}
