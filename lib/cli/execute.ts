@@ -20,7 +20,7 @@ import { stepOf } from '../session/plan.ts'
 import { endStrays } from '../session/processes.ts'
 import { recoverPacks } from '../session/recover.ts'
 import { type RunLocks, runLocksOf, takeRunLocks } from '../session/run-locks.ts'
-import { newRunId, type Session } from '../session/session.ts'
+import { graceOf, newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
@@ -137,9 +137,14 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     })
     const direct = note
     note = (text) => host.emit({ type: 'note', level: 'warning', text })
-    io.onSignal((name, count) => {
+    const unlisten = io.onSignal((name, count) => {
       note(count === 1 ? `${name}: ending what runs; again to hurry.` : `${name} again: ending what runs at once.`)
     })
+    const onAbort = (): void => {
+      const { reason } = session.signal
+      if (reason instanceof DevstackError) note(formatError(reason))
+    }
+    session.signal.addEventListener('abort', onAbort, { once: true })
     const result = await run(
       graph,
       {
@@ -147,11 +152,13 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
         concurrency: concurrencyOf(given),
         mode: options.failureMode ?? 'fail-fast',
         signal: session.signal,
-        graceMs: graceOf(session),
+        graceMs: graceOf(given.loaded),
       },
       host,
     )
     if (result.state === 'cancelled') await endStrays({ ...session, runId, spared: servicesOf(graph) })
+    unlisten()
+    session.signal.removeEventListener('abort', onAbort)
     note = direct
     memory?.close()
     await journal.close()
@@ -266,11 +273,6 @@ function servicesOf(graph: Graph): ReadonlySet<string> {
 function traceIdOf(io: Io): string {
   const parent = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(io.environment['TRACEPARENT'] ?? '')?.[1]
   return parent ?? randomBytes(16).toString('hex')
-}
-
-/** A cancelled task gets the time of all signals, and a little to tidy up. */
-function graceOf(session: Session): number {
-  return session.delays.interruptMs + session.delays.terminateMs + 12_000
 }
 
 export type { Ambient, AnyContext }

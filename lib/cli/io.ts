@@ -1,4 +1,5 @@
 /** The process as the commands see it. */
+import { DevstackError, formatError, messageOf } from '../errors.ts'
 import type { Urgency } from '../session/processes.ts'
 
 export interface Io {
@@ -11,17 +12,29 @@ export interface Io {
   readonly signal: AbortSignal
   /** Raised by each further signal. */
   readonly urgency: Urgency
-  /** Told of each signal, for a word to the user. */
-  onSignal(listener: (name: string, count: number) => void): void
+  /** Told of each signal, for a word to the user, until the returned function is called. */
+  onSignal(listener: (name: string, count: number) => void): () => void
   /** Takes the signal handlers away. */
   release(): void
+}
+
+function escapedError(thrown: unknown): DevstackError {
+  const file = thrown instanceof Error ? /\(?(?:file:\/\/)?(\/[^()\n]+?):(\d+):(\d+)\)?/.exec(thrown.stack ?? '') : null
+  return new DevstackError({
+    kind: 'task',
+    code: 'TASK_ESCAPED_ERROR',
+    message: `An error was thrown outside of any task's promise, so the run was ended: ${messageOf(thrown)}`,
+    hint: 'Await every promise in `run`, and catch what timers and listeners throw.',
+    cause: thrown,
+    ...(file ? { place: { file: file[1]!, line: Number(file[2]), column: Number(file[3]) } } : {}),
+  })
 }
 
 /** The real process. Its signal handlers stay until `release()`. */
 export function processIo(): Io {
   const controller = new AbortController()
   const urgency: Urgency = { level: 0 }
-  const listeners: ((name: string, count: number) => void)[] = []
+  const listeners = new Set<(name: string, count: number) => void>()
   let count = 0
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   const handle = (name: NodeJS.Signals): void => {
@@ -30,7 +43,15 @@ export function processIo(): Io {
     for (const listener of listeners) listener(name, count)
     controller.abort()
   }
+  // what a task throws from a timer or a forgotten promise is beyond its try: the run ends, properly
+  const escaped = (thrown: unknown): void => {
+    const error = escapedError(thrown)
+    if (controller.signal.aborted) process.stderr.write(`${formatError(error)}\n`)
+    controller.abort(error)
+  }
   for (const name of names) process.on(name, handle)
+  process.on('uncaughtException', escaped)
+  process.on('unhandledRejection', escaped)
   const closed = (stream: NodeJS.WriteStream): void => {
     // a reader that has gone away (`| head`) ends the output, not the run with a stack trace
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -50,10 +71,13 @@ export function processIo(): Io {
     signal: controller.signal,
     urgency,
     onSignal: (listener) => {
-      listeners.push(listener)
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
     },
     release: () => {
       for (const name of names) process.off(name, handle)
+      process.off('uncaughtException', escaped)
+      process.off('unhandledRejection', escaped)
     },
   }
 }

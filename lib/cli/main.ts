@@ -32,6 +32,8 @@ export async function main(): Promise<void> {
   const io = processIo()
   process.exitCode = await devstack(process.argv.slice(2), io)
   io.release()
+  // a task that was given up may still hold timers or sockets; output is written by then
+  setTimeout(() => process.exit(), 300).unref()
 }
 
 /** One call of devstack: the exit code. Never throws; every error is printed on standard error. */

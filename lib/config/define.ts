@@ -50,8 +50,11 @@ export interface Config {
   readonly secrets?: readonly string[]
   /** Slots; default the number of processors. */
   readonly concurrency?: number
-  /** Delays of cancellation: SIGINT, after `interrupt` SIGTERM (default 5 s), after `terminate` SIGKILL (default 5 s). */
-  readonly cancel?: { readonly interrupt?: Duration; readonly terminate?: Duration }
+  /**
+   * Delays of cancellation: SIGINT, after `interrupt` SIGTERM (default 5 s), after `terminate` SIGKILL (default 5 s). A
+   * task that has not ended `abandon` after that (default 5 s) is left alone and counts as failed.
+   */
+  readonly cancel?: { readonly interrupt?: Duration; readonly terminate?: Duration; readonly abandon?: Duration }
   /** Bound of the local store of outputs in bytes; default 1 GiB. */
   readonly cacheBytes?: number
 }

@@ -62,7 +62,9 @@ const settings = {
   envFiles: strings.optional(),
   secrets: strings.optional(),
   concurrency: z.int().positive().optional(),
-  cancel: z.strictObject({ interrupt: duration.optional(), terminate: duration.optional() }).optional(),
+  cancel: z
+    .strictObject({ interrupt: duration.optional(), terminate: duration.optional(), abandon: duration.optional() })
+    .optional(),
   cacheBytes: z.int().positive().optional(),
 }
 
@@ -75,24 +77,6 @@ export const plainConfigSchema = z.strictObject({
   compose: z.union([z.string(), strings]).optional(),
 })
 export type PlainConfig = z.infer<typeof plainConfigSchema>
-
-/** The settings of a config module; its tasks and packs are checked where they are registered. */
-export const moduleConfigSchema = z.strictObject({
-  ...settings,
-  use: z
-    .array(z.custom((value) => isKind(value, 'pack'), 'must be a pack, as haStack() or definePack() give it'))
-    .optional(),
-  tasks: z
-    .custom(
-      (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-      'must be a record of tasks',
-    )
-    .optional(),
-})
-
-function isKind(value: unknown, kind: string): boolean {
-  return typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === kind
-}
 
 /** JSON Schema (draft 2020-12) for YAML and JSON configs. */
 export function configJsonSchema(): unknown {

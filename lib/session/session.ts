@@ -45,6 +45,12 @@ export function delaysOf(loaded: LoadedConfig): StopDelays {
   }
 }
 
+/** How long a task may take to end after it was cancelled: the time of all signals, and a little to tidy up. */
+export function graceOf(loaded: LoadedConfig): number {
+  const { interruptMs, terminateMs } = delaysOf(loaded)
+  return interruptMs + terminateMs + milliseconds(loaded.config.cancel?.abandon ?? 5000)
+}
+
 /** A run's id: sorts by time, names nothing else on this machine. */
 export function newRunId(now: Date = new Date()): string {
   const stamp = now.toISOString().replaceAll(/[-:]/g, '').replace('T', '-').slice(0, 15)

@@ -20,7 +20,6 @@ export function renderConfig(drafts: readonly Draft[]): { readonly text: string;
   for (const draft of drafts) {
     notes.push(...draft.notes.map((note) => `${draft.file}: ${note}`))
     if (draft.source === 'compose') {
-      used.add('compose')
       packs.push(`compose(${quote(draft.file)})`)
       continue
     }
@@ -55,7 +54,10 @@ export function renderConfig(drafts: readonly Draft[]): { readonly text: string;
     ...(entries.length > 0 ? [list('tasks: {', entries, '}', 1)] : []),
   ]
   const text = [
-    `import { ${[...used].sort().join(', ')} } from 'devstack'`,
+    [
+      `import { ${[...used].sort().join(', ')} } from 'devstack'`,
+      ...(packs.length > 0 ? ["import { compose } from 'devstack/packs'"] : []),
+    ].join('\n'),
     ...joinBlocks(blocks),
     list('export default defineConfig({', settings, '})', 0),
   ].join('\n\n')
