@@ -2,6 +2,7 @@
 
 /** What each variable is for. A variable that the code reads and that is missing here makes the generation fail. */
 export const purposes: Readonly<Record<string, string>> = {
+  APP_PASSWORD: "Password of the stack's application user; generated into `.env.local`.",
   CI: 'When set, progress is shown as plain lines.',
   COLUMNS: 'Width of the output where the terminal does not tell it.',
   COMPOSE_FILE: 'Compose files to read when none is named, separated by `:`.',
@@ -30,6 +31,7 @@ export const purposes: Readonly<Record<string, string>> = {
   OTEL_SERVICE_NAME: 'Name of the service in the trace; default `devstack`.',
   OTEL_TRACES_EXPORTER: 'When `none`, no trace is sent.',
   PATH: 'Where the programs that tasks run are looked for.',
+  REDIS_PASSWORD: "Password of the stack's Redis; generated into `.env.local`.",
   SHELL: 'Not read; commands of tasks run in `/bin/sh` or bash whatever it says.',
   TERM: 'When `dumb`, nothing is drawn over: progress is shown as plain lines.',
   TRACEPARENT: 'W3C trace context that a run continues.',
