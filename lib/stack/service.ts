@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { type ComposeModel, type ComposeService, composeDependencies, inlineFiles } from '../compose/index.ts'
 import { task } from '../config/define.ts'
 import type { Ambient } from '../context.ts'
-import { after, type BaseContext, type Need, type Task } from '../engine/task.ts'
+import { after, type Need, type Task } from '../engine/task.ts'
 import { completedGate, healthyGate, runningGate } from '../gate/container.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { type ContainerSpec, type ContainerSummary, labels, type ServiceHandle } from '../runtime/runtime.ts'
@@ -42,7 +42,17 @@ export interface ServiceTasks {
   readonly ready: Task<ServiceHandle>
   /** It has ended with exit code 0. */
   readonly completed: Task<ServiceHandle>
+  readonly image: Task<BuiltImage>
+  /** What `ready` waits for. */
+  readonly gates: readonly ContainerGate<ServiceHandle>[]
+  /** What makes its container another one than described, in words; `undefined` without a container. Looks anew. */
+  differences(context: Working, image: BuiltImage): Promise<readonly string[] | undefined>
+  /** Makes its container anew and starts it, whatever it was; all others stay as they are, and no gate is waited for. */
+  replace(context: Working & { log(text: string): void }, image: BuiltImage): Promise<ServiceHandle>
 }
+
+/** What is needed to act on one service outside of its tasks. */
+export type Working = Pick<Ambient, 'runtime' | 'project'> & { readonly runId: string; readonly signal: AbortSignal }
 
 export interface ServiceOptions {
   readonly model: ComposeModel
@@ -63,6 +73,7 @@ export function serviceTasks(options: ServiceOptions): ServiceTasks {
   const { service } = options
   const create = createTask(options)
   const start = startTask(options, create)
+  const gates = options.gates ?? [defaultGate(service)]
   const ready = task({
     description: `${service.name} is ready`,
     label: service.name,
@@ -72,7 +83,7 @@ export function serviceTasks(options: ServiceOptions): ServiceTasks {
     partOf: service.name,
     weight: 0,
     needs: { container: start },
-    gate: [...(options.gates ?? [defaultGate(service)])],
+    gate: [...gates],
     returns: serviceHandle,
     run: ({ needs }) => needs.container,
   })
@@ -88,7 +99,96 @@ export function serviceTasks(options: ServiceOptions): ServiceTasks {
     returns: serviceHandle,
     run: ({ needs }) => needs.container,
   })
-  return { create, start, ready, completed }
+  return {
+    create,
+    start,
+    ready,
+    completed,
+    image: options.image,
+    gates,
+    async differences(context, image) {
+      const present = await lookFor(service.name, context)
+      return present && differencesOf(present, specFor(options, context, image), image)
+    },
+    async replace(context, image) {
+      const { runtime, signal } = context
+      const present = await lookFor(service.name, context)
+      if (present?.state === 'paused') await runtime.unpause(present.id, { signal })
+      const made = await makeContainer(options, context, { image, present })
+      await runtime.start(made.id, { signal })
+      const started = await runtime.inspect(made.id, { signal })
+      return started ? handleOf(started, service.name) : made
+    },
+  }
+}
+
+/** The service's container as it is now, not as the run first saw it. */
+async function lookFor(service: string, { runtime, project, signal }: Working): Promise<ContainerSummary | undefined> {
+  const filter = { [labels.project]: project.name, [labels.service]: service }
+  return (await runtime.containers(filter, { signal }))[0]
+}
+
+/** The container as described, with the labels by which it is found and compared. */
+function specFor(options: ServiceOptions, { project }: Pick<Working, 'project'>, image: BuiltImage): ContainerSpec {
+  const spec = options.specOf(image.tag, project.stateDirectory)
+  return { ...spec, labels: { ...spec.labels, [labels.directory]: project.directory, [imageLabel]: image.id } }
+}
+
+/** Creates the container, in place of the present one if there is any. */
+async function makeContainer(
+  { service, model, ...options }: ServiceOptions,
+  context: Working & { log(text: string): void },
+  { image, present }: { readonly image: BuiltImage; readonly present: ContainerSummary | undefined },
+): Promise<ServiceHandle> {
+  const { runtime, signal, project, log } = context
+  const spec = specFor({ service, model, ...options }, context, image)
+  for (const { name, content } of inlineFiles(model, service)) {
+    replaceFile(join(project.stateDirectory, 'files', name), Buffer.from(content), { mode: 0o644 })
+  }
+  if (present) {
+    await runtime.stop(present.id, { signal })
+    await runtime.remove(present.id, { signal })
+  }
+  const { id, warnings } = await runtime.create(
+    { ...spec, labels: { ...spec.labels, [labels.run]: context.runId } },
+    { signal },
+  )
+  for (const warning of warnings) log(warning)
+  return {
+    id,
+    name: spec.name,
+    service: service.name,
+    project: spec.project,
+    image: image.id,
+    addresses: fixedAddresses(spec),
+    ports: [...spec.ports],
+  }
+}
+
+/**
+ * The gate, but a container that somebody stopped while it was waited for is started again, once: `docker stop` of an
+ * earlier `down` goes on in the engine after its devstack was killed. A container that ends by itself is none of these,
+ * since its restart policy brings it back.
+ */
+function startedAgain(gate: ContainerGate<ServiceHandle>): ContainerGate<ServiceHandle> {
+  const wrap = (inner: ContainerGate<ServiceHandle>): ContainerGate<ServiceHandle> => ({
+    ...inner,
+    hold: async (handle, context) => {
+      try {
+        return await inner.hold(handle, context)
+      } catch (thrown) {
+        if (!(thrown instanceof DevstackError && thrown.code === 'GATE_CONTAINER_EXITED')) throw thrown
+        const details = await context.runtime.inspect(handle.id, { signal: context.signal })
+        const policy = details?.restartPolicy?.name
+        if (policy !== 'always' && policy !== 'unless-stopped') throw thrown
+        context.answer('it was stopped meanwhile, and is started again')
+        await context.runtime.start(handle.id, { signal: context.signal })
+        return inner.hold(handle, context)
+      }
+    },
+    bounded: (withinMs) => wrap((inner.bounded?.(withinMs) ?? inner) as ContainerGate<ServiceHandle>),
+  })
+  return wrap(gate)
 }
 
 function defaultGate(service: ComposeService): ContainerGate<ServiceHandle> {
@@ -96,17 +196,8 @@ function defaultGate(service: ComposeService): ContainerGate<ServiceHandle> {
   return tested ? healthyGate() : runningGate()
 }
 
-type Context = BaseContext<Record<never, never>, unknown> & Ambient
-
 function createTask(options: ServiceOptions): Task<ServiceHandle> {
-  const { service, model } = options
-  const wanted = (context: Context, image: BuiltImage): ContainerSpec => {
-    const spec = options.specOf(image.tag, context.project.stateDirectory)
-    return {
-      ...spec,
-      labels: { ...spec.labels, [labels.directory]: context.project.directory, [imageLabel]: image.id },
-    }
-  }
+  const { service } = options
   return task({
     description: `Create the container of ${service.name}`,
     label: `${service.name} create`,
@@ -118,40 +209,22 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
     needs: { image: options.image, ground: options.ground },
     returns: serviceHandle,
     observe: async (context) => {
+      const { image } = context.needs
       const present = await containerOf(context, service.name)
       if (!present) return { state: 'stale', cause: 'there is no container yet' }
-      const differences = differencesOf(present, wanted(context, context.needs.image), context.needs.image)
+      const differences = differencesOf(present, specFor(options, context, image), image)
       if (differences.length === 0)
         return { state: 'fresh', cause: 'as described', value: handleOf(present, service.name) }
       return { state: 'stale', cause: `is recreated: ${differences[0]}`, differences }
     },
     run: async (context) => {
-      const { runtime, signal, needs, log } = context
-      const spec = wanted(context, needs.image)
-      for (const { name, content } of inlineFiles(model, service)) {
-        replaceFile(join(context.project.stateDirectory, 'files', name), Buffer.from(content), { mode: 0o644 })
-      }
+      const { image } = context.needs
       const present = await containerOf(context, service.name)
       if (present) {
-        const differences = differencesOf(present, spec, needs.image)
-        log(`recreating: ${differences.join('; ')}`)
-        await runtime.stop(present.id, { signal })
-        await runtime.remove(present.id, { signal })
+        const differences = differencesOf(present, specFor(options, context, image), image)
+        context.log(`recreating: ${differences.join('; ')}`)
       }
-      const { id, warnings } = await runtime.create(
-        { ...spec, labels: { ...spec.labels, [labels.run]: context.runId } },
-        { signal },
-      )
-      for (const warning of warnings) log(warning)
-      return {
-        id,
-        name: spec.name,
-        service: service.name,
-        project: spec.project,
-        image: needs.image.id,
-        addresses: fixedAddresses(spec),
-        ports: [...spec.ports],
-      }
+      return makeContainer(options, context, { image, present })
     },
   })
 }
