@@ -18,6 +18,9 @@ const external = [
   '@inquirer/select',
   'tar-fs',
   'ignore',
+  'pg',
+  'node-pg-migrate',
+  'tar-stream',
 ]
 
 const entryPoints = { cli: 'lib/cli/main.ts', index: 'lib/index.ts', packs: 'tasks/index.ts' }

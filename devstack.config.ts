@@ -1,4 +1,9 @@
 import { defineConfig } from 'devstack'
-import { haStack } from 'devstack/packs'
+import { dataPack, haStack } from 'devstack/packs'
 
-export default defineConfig({ use: [haStack()] })
+export default defineConfig({
+  use: [
+    haStack(),
+    dataPack({ migrations: 'infrastructure/backend/migrations', seeds: 'infrastructure/backend/seeds' }),
+  ],
+})

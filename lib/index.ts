@@ -31,6 +31,7 @@ export {
   type NeedValues,
   named,
   type Observation,
+  type Progress,
   type RetryPolicy,
   type Schema,
   type Task,
@@ -74,3 +75,4 @@ export {
 } from './stack/compose.ts'
 export { type BuiltImage, imageTask } from './stack/image.ts'
 export { handleOf, serviceHandle } from './stack/service.ts'
+export { type ProcessIdentity, parseIdentity, stateOf, thisProcess } from './state/processes.ts'

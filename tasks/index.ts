@@ -1,3 +1,5 @@
 /** The built-in packs. */
+export type { DataPackOptions } from './data/options.ts'
+export { dataPack } from './data/pack.ts'
 export { type ComposeOptions, type ComposePack, compose } from './stack/compose.ts'
 export { type HaStackOptions, haStack } from './stack/pack.ts'

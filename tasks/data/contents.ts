@@ -1,0 +1,72 @@
+/** What is in a database: rows and a checksum for every table, so that two states can be compared. */
+import type { Client } from 'pg'
+import { DevstackError } from '../../lib/index.ts'
+import type { TableContents } from './manifest.ts'
+
+/**
+ * How values are written as text, the same on every connection: else a checksum would tell of time zones. Checksums are
+ * compared between servers of one version only.
+ */
+const sameText = `SET datestyle TO ISO; SET intervalstyle TO postgres; SET timezone TO 'UTC'; SET extra_float_digits TO 3;
+  SET bytea_output TO hex; SET search_path TO ''; SET row_security TO off; SET max_parallel_workers_per_gather TO 0`
+
+const tablesQuery = `SELECT format('%I.%I', n.nspname, c.relname) AS name
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+   AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1`
+
+/** Must come before the transaction whose contents are read. */
+export async function prepareReading(client: Client): Promise<void> {
+  await client.query(sameText)
+}
+
+/** Rows and checksums of every table that belongs to no extension, in the transaction that is open or as of each table. */
+export async function readContents(client: Client, seen?: (table: TableContents) => void): Promise<TableContents[]> {
+  const { rows: names } = await client.query<{ name: string }>(tablesQuery)
+  const tables: TableContents[] = []
+  for (const { name } of names) {
+    const { rows } = await client.query<{ rows: string; checksum: string }>(
+      `SELECT count(*) AS rows, coalesce(sum(pg_catalog.hashtextextended(t::text, 0)), 0)::text AS checksum FROM ONLY ${name} t`,
+    )
+    const table = { name, rows: Number(rows[0]!.rows), checksum: rows[0]!.checksum }
+    tables.push(table)
+    seen?.(table)
+  }
+  return tables
+}
+
+/** What differs between two states, a line each; nothing when they are equal. */
+export function compareContents(
+  expected: readonly TableContents[],
+  found: readonly TableContents[],
+): readonly string[] {
+  const byName = new Map(found.map((table) => [table.name, table]))
+  const lines = expected.flatMap(({ name, rows, checksum }) => {
+    const table = byName.get(name)
+    if (!table) return [`${name} is missing`]
+    if (table.rows !== rows) return [`${name} has ${table.rows} rows instead of ${rows}`]
+    return table.checksum === checksum ? [] : [`${name} has ${rows} rows, some of which differ`]
+  })
+  const known = new Set(expected.map(({ name }) => name))
+  return [...lines, ...found.filter(({ name }) => !known.has(name)).map(({ name }) => `${name} is not in the backup`)]
+}
+
+/** Throws BACKUP_DIFFERS when a restored database is not what was backed up. */
+export function assertContents(
+  what: string,
+  expected: readonly TableContents[],
+  found: readonly TableContents[],
+): void {
+  const differences = compareContents(expected, found)
+  if (differences.length === 0) return
+  throw new DevstackError({
+    kind: 'state',
+    code: 'BACKUP_DIFFERS',
+    message: `${what} is not what was backed up: ${differences[0]}${differences.length > 1 ? ` and ${differences.length - 1} more` : ''}.`,
+    details: differences.slice(0, 20),
+    hint: 'Use another backup: devstack run backup:list',
+  })
+}

@@ -1,0 +1,63 @@
+/** What the data pack is told by the config. */
+import { join, resolve } from 'node:path'
+import type { Ambient, PackContext, Progress } from '../../lib/index.ts'
+import type { SanitizeRules } from './rules.ts'
+
+export interface DataPackOptions {
+  /** Folder of SQL migrations, relative to the config; default `migrations`. */
+  readonly migrations?: string
+  /** Folder of SQL files that `seed` runs in order, relative to the config; default `seeds`. */
+  readonly seeds?: string
+  /** Where backups are kept, relative to the config; default `.devstack/backups`. */
+  readonly backups?: string
+  /** Where snapshots of volumes are kept, relative to the config; default `.devstack/snapshots`. */
+  readonly snapshots?: string
+  /** Newest backups that are kept; default 10. */
+  readonly keep?: number
+  /** Database that migrations and seeds are for; default `app`. */
+  readonly database?: string
+  /** Role that owns it and that migrations run as; its password is `<ROLE>_PASSWORD` in `.env.local`. Default `app`. */
+  readonly role?: string
+  /** What becomes of each column in a sanitized backup. */
+  readonly sanitize?: SanitizeRules
+}
+
+/** The options with their defaults, and every folder absolute. */
+export interface DataSettings {
+  readonly directory: string
+  readonly project: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly migrations: string
+  readonly seeds: string
+  readonly backups: string
+  readonly snapshots: string
+  readonly keep: number
+  readonly database: string
+  readonly role: string
+  readonly sanitize: SanitizeRules | undefined
+}
+
+/** What every step of the pack works with: a task's context, or that of a recovery. */
+export interface Working extends Pick<Ambient, 'runtime' | 'project'> {
+  readonly signal: AbortSignal
+  log(text: string): void
+  progress(progress: Progress): void
+}
+
+/** Fills in defaults. */
+export function settingsOf(options: DataPackOptions, place: PackContext): DataSettings {
+  const folder = (path: string | undefined, fallback: string): string => resolve(place.directory, path ?? fallback)
+  return {
+    directory: place.directory,
+    project: place.project,
+    environment: place.environment,
+    migrations: folder(options.migrations, 'migrations'),
+    seeds: folder(options.seeds, 'seeds'),
+    backups: folder(options.backups, join('.devstack', 'backups')),
+    snapshots: folder(options.snapshots, join('.devstack', 'snapshots')),
+    keep: options.keep ?? 10,
+    database: options.database ?? 'app',
+    role: options.role ?? 'app',
+    sanitize: options.sanitize,
+  }
+}

@@ -1,0 +1,37 @@
+/** The `data` pack: migrations, seeds, backups and what brings them back. */
+import { definePack, type Pack, type PackContext, type TaskTree } from '../../lib/index.ts'
+import { backupTask, listTask, verifyTask } from './backup.ts'
+import { flushCacheTask } from './cache.ts'
+import { migrateTask, newMigrationTask } from './migrate.ts'
+import { type DataPackOptions, type DataSettings, settingsOf } from './options.ts'
+import { recovery } from './recover.ts'
+import { restoreTask } from './restore.ts'
+import { seedTask } from './seed.ts'
+import { findBackup } from './shelf.ts'
+
+/** Data of the stack: `use: [haStack(), dataPack({ migrations: 'migrations' })]`. */
+export function dataPack(options: DataPackOptions = {}): Pack {
+  let made: DataSettings | undefined
+  const recover = recovery(() => made)
+  return definePack({
+    name: 'data',
+    tasks: (place: PackContext): TaskTree => {
+      made = settingsOf(options, place)
+      return dataTasks(made)
+    },
+    recover,
+  })
+}
+
+function dataTasks(settings: DataSettings): TaskTree {
+  return {
+    migrate: migrateTask(settings),
+    'migrate:new': newMigrationTask(settings),
+    seed: seedTask(settings),
+    'flush-cache': flushCacheTask(settings),
+    backup: backupTask(settings),
+    'backup:list': listTask(settings),
+    'backup:verify': verifyTask((id) => findBackup(settings.backups, id)),
+    restore: restoreTask(settings),
+  }
+}

@@ -1,0 +1,51 @@
+/** What the next command does about what a killed one left: drafts, throwaway containers, a half-done restore. */
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf, type Pack, stateOf } from '../../lib/index.ts'
+import { postgresRuns } from './cluster.ts'
+import type { DataSettings, Working } from './options.ts'
+import { recoverRestore } from './restore.ts'
+import { claimed, readRestoreState } from './restore-state.ts'
+import { removeDeadScratch, scratchMarkers } from './scratch.ts'
+import { removeDeadDrafts } from './shelf.ts'
+
+/** The pack's `recover`. Looks at files alone unless there is something to mend; what can not be mended yet is said. */
+export function recovery(settings: () => DataSettings | undefined): NonNullable<Pack['recover']> {
+  return async ({ runtime, project, note, signal }) => {
+    const own = settings()
+    if (!own) return
+    const working: Working = { runtime, project, signal, log: note, progress: () => {} }
+    for (const shelf of [own.backups, own.snapshots]) {
+      for (const id of removeDeadDrafts(shelf))
+        note(`A backup was broken off (${id}): what there was of it is removed.`)
+    }
+    const markers = scratchMarkers(project.stateDirectory)
+    if (existsSync(markers) && readdirSync(markers).length > 0) await removeScratch(working, markers)
+    const state = readRestoreState(own)
+    if (!state || (state.owner && stateOf(state.owner) !== 'dead')) return
+    try {
+      if (!(await postgresRuns(working))) {
+        note(
+          `A restore of backup ${state.backup} was broken off. It is ended as soon as the stack is up: devstack run up`,
+        )
+        return
+      }
+      await claimed(own, () => recoverRestore(own, working))
+    } catch (thrown) {
+      signal.throwIfAborted()
+      note(`A restore of backup ${state.backup} was broken off and can not be ended yet: ${messageOf(thrown)}`)
+    }
+  }
+}
+
+async function removeScratch(working: Working, markers: string): Promise<void> {
+  const { rmSync } = await import('node:fs')
+  try {
+    const { removed, done } = await removeDeadScratch(working, readdirSync(markers))
+    for (const name of removed) working.log(`The throwaway container ${name} of a command that was killed is removed.`)
+    for (const name of done) rmSync(join(markers, name), { force: true })
+  } catch (thrown) {
+    working.signal.throwIfAborted()
+    working.log(`Throwaway containers of a command that was killed can not be removed yet: ${messageOf(thrown)}`)
+  }
+}

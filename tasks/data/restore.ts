@@ -1,0 +1,225 @@
+/**
+ * `restore`: a backup into the running cluster. It is restored beside what is there and compared; only then do names
+ * change, in one transaction. See restore-state.ts for what happens when it is killed.
+ */
+import { join } from 'node:path'
+import { DevstackError, formatBytes, formatDuration, type Task, task, z } from '../../lib/index.ts'
+import { runningHandles } from '../stack/handles.ts'
+import { automaticBackup, bytesOf, reasonOf, rowsOf } from './backup.ts'
+import { type Cluster, findCluster, identifier, literal, replicasCaughtUp, withClient } from './cluster.ts'
+import { needSpace } from './files.ts'
+import { globalsFile, restoreGlobals } from './globals.ts'
+import type { DataSettings, Working } from './options.ts'
+import { restoreRedis, verifyRedis } from './redis-data.ts'
+import {
+  clearRestoreState,
+  fillingName,
+  formerName,
+  type RestoreState,
+  readRestoreState,
+  writeRestoreState,
+} from './restore-state.ts'
+import { findBackup, readShelf, type Shelved } from './shelf.ts'
+import { checkIntegrity, restoreInto } from './verify.ts'
+
+const value = z.object({
+  backup: z.string(),
+  /** Of the state that was replaced. */
+  previous: z.string().optional(),
+})
+type Restored = z.infer<typeof value>
+
+/** The task. Its undo brings back what was there before. */
+export function restoreTask(settings: DataSettings): Task<Restored> {
+  return task({
+    description: 'Bring back a backup into the running cluster',
+    effect: 'destroy',
+    locks: ['postgres'],
+    params: z.object({
+      backup: z
+        .string()
+        .optional()
+        .meta({ positional: true })
+        .describe('which one, `latest` for the newest; asked for when none is named'),
+    }),
+    returns: value,
+    // with a backup of what is replaced there is a way back
+    destroys: ({ flags }) =>
+      flags.noBackup ? [`what the databases and Redis of ${settings.project} hold now, without a backup of it`] : [],
+    run: async (context): Promise<Restored> => {
+      const { params, terminal, flags } = context
+      const id = params.backup ?? (await choose(settings, (question, choices) => terminal.choose(question, choices)))
+      const backup = findBackup(settings.backups, id)
+      await checkIntegrity(context, backup)
+      const previous = await automaticBackup(settings, context, {
+        before: 'restore',
+        skip: flags.noBackup,
+        protect: [backup.id],
+      })
+      await restoreBackup(settings, context, backup)
+      return { backup: backup.id, ...(previous === undefined ? {} : { previous }) }
+    },
+    undo: async (context) => {
+      const { previous } = context.value
+      if (previous !== undefined) return bringBack(settings, context, previous)
+      throw new DevstackError({
+        kind: 'state',
+        code: 'RESTORE_NO_WAY_BACK',
+        message: 'What was there before the restore is gone: no backup was taken of it.',
+        hint: 'Restore another backup: devstack run restore',
+      })
+    },
+  })
+}
+
+type Choose = (
+  question: string,
+  choices: readonly { readonly value: string; readonly label: string }[],
+) => Promise<string>
+
+async function choose(settings: DataSettings, ask: Choose): Promise<string> {
+  const { backups } = readShelf(settings.backups)
+  if (backups.length === 0) return findBackup(settings.backups, 'latest').id
+  return ask(
+    'Which backup?',
+    backups.map(({ id, manifest }) => ({
+      value: id,
+      label: `${manifest.createdAt.slice(0, 19).replace('T', ' ')}  ${formatBytes(bytesOf(manifest)).padStart(9)}  ${rowsOf(manifest)} rows  ${reasonOf(manifest)}`,
+    })),
+  )
+}
+
+/** For undos: restores a backup by its id, without making another one first. */
+export async function bringBack(settings: DataSettings, working: Working, id: string): Promise<void> {
+  const backup = findBackup(settings.backups, id)
+  await checkIntegrity(working, backup)
+  await restoreBackup(settings, working, backup)
+}
+
+/** Restores a backup whose integrity was checked. */
+export async function restoreBackup(settings: DataSettings, working: Working, backup: Shelved): Promise<void> {
+  const started = Date.now()
+  const { manifest, folder } = backup
+  const { databases } = manifest.postgres
+  if (readRestoreState(settings)) await recoverRestore(settings, working)
+  const cluster = await findCluster(settings, working)
+  needSpace(
+    settings.backups,
+    databases.reduce((sum, { size }) => sum + size, 0),
+  )
+  const state = { backup: backup.id, databases: databases.map(({ name }) => name) }
+  await writeRestoreState(settings, { ...state, stage: 'filling' })
+  try {
+    await restoreGlobals(cluster, working, join(folder, globalsFile))
+    for (const [index, database] of databases.entries()) {
+      await restoreInto(cluster, working, { backup, database, name: fillingName(index) })
+      working.log(`${database.name} is restored beside the old one and equal to the backup`)
+    }
+    const { redis } = manifest
+    const at = (await runningHandles(working)).find(({ service }) => /^redis\d*$/.test(service))
+    if (redis && at) {
+      await verifyRedis(working, {
+        redis,
+        at,
+        file: join(folder, redis.file),
+        bytes: manifest.files[redis.file]!.bytes,
+      })
+    }
+    await replicasCaughtUp(cluster, working)
+  } catch (thrown) {
+    // also after an abort: nothing of it may stay behind
+    await rollBack(settings, { ...working, signal: AbortSignal.timeout(30_000) }, state)
+    throw thrown
+  }
+  await writeRestoreState(settings, { ...state, stage: 'switching' })
+  await finish(settings, working, { ...state, stage: 'switching', owner: undefined })
+  working.log(`backup ${backup.id} is restored, ${rowsOf(manifest)} rows, in ${formatDuration(Date.now() - started)}`)
+}
+
+async function rollBack(
+  settings: DataSettings,
+  working: Working,
+  state: Pick<RestoreState, 'databases'>,
+): Promise<void> {
+  const cluster = await findCluster(settings, working)
+  await dropDatabases(
+    cluster,
+    working,
+    state.databases.map((_, index) => fillingName(index)),
+  )
+  clearRestoreState(settings)
+}
+
+/** From `switching` on there is only forward; every step may be repeated. */
+async function finish(settings: DataSettings, working: Working, state: RestoreState): Promise<void> {
+  const backup = findBackup(settings.backups, state.backup)
+  const cluster = await findCluster(settings, working)
+  if (state.stage === 'switching') {
+    await swapNames(cluster, working, state.databases)
+    const { redis, files } = backup.manifest
+    if (redis && (await runningHandles(working)).some(({ service }) => /^redis\d*$/.test(service))) {
+      await restoreRedis(settings, working, {
+        redis,
+        file: join(backup.folder, redis.file),
+        bytes: files[redis.file]!.bytes,
+      })
+    }
+    await writeRestoreState(settings, { ...state, stage: 'clearing' })
+  }
+  await dropDatabases(
+    cluster,
+    working,
+    state.databases.flatMap((_, index) => [formerName(index), fillingName(index)]),
+  )
+  await replicasCaughtUp(cluster, working)
+  clearRestoreState(settings)
+}
+
+/** The new databases get their names, all in one transaction. Clients are cut off and connect to the new ones. */
+async function swapNames(cluster: Cluster, working: Working, names: readonly string[]): Promise<void> {
+  await withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
+    const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database')
+    const present = new Set(rows.map(({ name }) => name))
+    const due = names.flatMap((name, index) => (present.has(fillingName(index)) ? [{ name, index }] : []))
+    const old = due.filter(({ name }) => present.has(name))
+    for (const { name } of old) await client.query(`ALTER DATABASE ${identifier(name)} ALLOW_CONNECTIONS false`)
+    const closing = due.flatMap(({ name, index }) => [name, fillingName(index)]).map(literal)
+    for (let tried = 0; due.length > 0; tried += 1) {
+      await client.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (${closing.join(', ')})`,
+      )
+      try {
+        await client.query('BEGIN')
+        for (const { name, index } of old)
+          await client.query(`ALTER DATABASE ${identifier(name)} RENAME TO ${identifier(formerName(index))}`)
+        for (const { name, index } of due)
+          await client.query(`ALTER DATABASE ${identifier(fillingName(index))} RENAME TO ${identifier(name)}`)
+        await client.query('COMMIT')
+        return
+      } catch (thrown) {
+        await client.query('ROLLBACK')
+        // object_in_use: a session takes its time to end
+        if ((thrown as { code?: string }).code !== '55006' || tried > 5) throw thrown
+      }
+    }
+  })
+}
+
+async function dropDatabases(cluster: Cluster, working: Working, names: readonly string[]): Promise<void> {
+  await withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
+    for (const name of names) await client.query(`DROP DATABASE IF EXISTS ${identifier(name)} WITH (FORCE)`)
+  })
+}
+
+/** Ends what a killed restore began: rolled back while nothing had changed, finished from then on. */
+export async function recoverRestore(settings: DataSettings, working: Working): Promise<void> {
+  const state = readRestoreState(settings)
+  if (!state) return
+  if (state.stage === 'filling') {
+    await rollBack(settings, working, state)
+    working.log(`A restore of backup ${state.backup} was broken off before it changed anything: it is rolled back.`)
+    return
+  }
+  await finish(settings, working, state)
+  working.log(`A restore of backup ${state.backup} was broken off after its data had been compared: it is finished.`)
+}

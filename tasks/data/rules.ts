@@ -1,0 +1,2 @@
+/** What becomes of each column in a sanitized backup. */
+export type SanitizeRules = Readonly<Record<string, unknown>>
