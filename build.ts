@@ -12,7 +12,6 @@ const external = [
   'zx',
   'zx/core',
   'dockerode',
-  'docker-modem',
   'listr2',
   '@inquirer/confirm',
   '@inquirer/select',
@@ -47,7 +46,8 @@ async function bundle(): Promise<void> {
     target: 'node22',
     external,
     // the ES module of yaml: its CommonJS build loses its names behind a dynamic import
-    alias: { yaml: './node_modules/yaml/browser/index.js' },
+    // docker-modem without ssh2, a third of its start-up: ssh:// is refused before it is reached
+    alias: { yaml: './node_modules/yaml/browser/index.js', ssh2: './lib/runtime/docker/no-ssh.ts' },
     chunkNames: 'chunks/[name]-[hash]',
     logLevel: 'warning',
     legalComments: 'none',

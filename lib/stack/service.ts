@@ -6,6 +6,7 @@ import { type ComposeModel, type ComposeService, composeDependencies, inlineFile
 import { task } from '../config/define.ts'
 import type { Ambient } from '../context.ts'
 import { after, type Need, type Task } from '../engine/task.ts'
+import { DevstackError } from '../errors.ts'
 import { completedGate, healthyGate, runningGate } from '../gate/container.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { type ContainerSpec, type ContainerSummary, labels, type ServiceHandle } from '../runtime/runtime.ts'
@@ -73,7 +74,7 @@ export function serviceTasks(options: ServiceOptions): ServiceTasks {
   const { service } = options
   const create = createTask(options)
   const start = startTask(options, create)
-  const gates = options.gates ?? [defaultGate(service)]
+  const gates = (options.gates ?? [defaultGate(service)]).map(startedAgain)
   const ready = task({
     description: `${service.name} is ready`,
     label: service.name,
