@@ -2,12 +2,26 @@
 import { type ContainerGate, gate, type ServiceHandle } from '../../lib/index.ts'
 import { etcdMember } from './etcd.ts'
 import { postgresCluster, postgresMember } from './patroni.ts'
+import { postgresServer } from './postgres.ts'
 import { redisNode } from './redis.ts'
 import { sentinelNode } from './sentinel.ts'
 
-/** Gates by service name. */
+/** Gates by service name, those of the fast mode included. */
 export function serviceGates(password: string): Record<string, ContainerGate<ServiceHandle>> {
-  const gates: Record<string, ContainerGate<ServiceHandle>> = {}
+  const gates: Record<string, ContainerGate<ServiceHandle>> = {
+    postgres: gate({
+      description: 'PostgreSQL accepts connections',
+      question: 'PostgreSQL startup message',
+      probe: postgresServer(),
+      within: '60s',
+    }),
+    redis: gate({
+      description: 'Redis answers',
+      question: 'Redis INFO replication',
+      probe: redisNode({ password }),
+      within: '60s',
+    }),
+  }
   for (const number of [1, 2, 3]) {
     gates[`etcd${number}`] = gate({
       description: 'etcd member started, one leader, linearizable read',

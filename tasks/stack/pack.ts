@@ -134,7 +134,7 @@ class HaStack {
       {
         files: [...own.map((file) => join(root, 'compose', file)), ...(this.#options.files ?? [])],
         ...(this.#options.profiles ? { profiles: this.#options.profiles } : {}),
-        gates: params.fast ? {} : serviceGates(values['REDIS_PASSWORD'] ?? ''),
+        gates: serviceGates(values['REDIS_PASSWORD'] ?? ''),
         images,
         environment: values,
         before,
