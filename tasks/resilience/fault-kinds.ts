@@ -1,0 +1,21 @@
+/** What can be done to a container, and how each is undone from its record alone. */
+import { DevstackError } from '../../lib/index.ts'
+import { diskKinds } from './disk-faults.ts'
+import type { FaultKind } from './fault-kind.ts'
+import { networkKinds } from './network-faults.ts'
+import { processKinds } from './process-faults.ts'
+
+/** Every kind of fault, by name. */
+export const faultKinds: Readonly<Record<string, FaultKind>> = { ...processKinds, ...networkKinds, ...diskKinds }
+
+/** The kind of that name. Throws FAULT_UNKNOWN. */
+export function faultKind(name: string): FaultKind {
+  const found = faultKinds[name]
+  if (found) return found
+  throw new DevstackError({
+    kind: 'usage',
+    code: 'FAULT_UNKNOWN',
+    message: `There is no fault "${name}".`,
+    hint: `The faults are ${Object.keys(faultKinds).join(', ')}.`,
+  })
+}

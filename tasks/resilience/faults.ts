@@ -1,0 +1,149 @@
+/** Injecting and healing: every fault is on record before it happens and until it is healed. */
+import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
+import { DevstackError, messageOf, type Project, type Runtime, stateOf } from '../../lib/index.ts'
+import { faultKind } from './fault-kinds.ts'
+import { type FaultRecord, readFaults, removeFault, writeFault } from './fault-record.ts'
+import { Helper, helperProject } from './helper.ts'
+
+export interface FaultsOptions {
+  readonly runtime: Runtime
+  readonly project: Project
+  readonly experiment: string
+  /** Told what was done, with the moment. */
+  readonly note: (text: string) => void
+}
+
+/** An injected fault. */
+export interface Fault {
+  readonly id: string
+  readonly kind: string
+  readonly text: string
+}
+
+/** The faults of one rehearsal. */
+export class Faults {
+  readonly #options: FaultsOptions
+  readonly #helper: Helper
+  #open: FaultRecord[] = []
+
+  constructor(options: FaultsOptions) {
+    this.#options = options
+    this.#helper = new Helper(options.runtime, options.project)
+  }
+
+  /** Starts the helper, so that the injections that need it happen at once. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    await this.#helper.start(signal)
+  }
+
+  /** Faults that are injected and not healed. */
+  get open(): readonly Fault[] {
+    return this.#open
+  }
+
+  /**
+   * Injects a fault. `details` are those of its kind (docs/resilience.md). Throws FAULT_IMPOSSIBLE when this machine can
+   * not do it, FAULT_REFUSED when the engine would not; then nothing is left of it.
+   */
+  async inject(kindName: string, details: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Fault> {
+    const { runtime, project, experiment, note } = this.#options
+    const kind = faultKind(kindName)
+    const id = randomBytes(4).toString('hex')
+    const parsed = kind.details.safeParse({ chain: `DEVSTACK-${id}`, ...details })
+    if (!parsed.success) {
+      throw new DevstackError({
+        kind: 'usage',
+        code: 'FAULT_BAD_DETAILS',
+        message: `The fault ${kindName} was given wrong details: ${z.prettifyError(parsed.error)}`,
+      })
+    }
+    const tools = { runtime, helper: this.#helper, signal }
+    await kind.check?.(parsed.data, tools)
+    const text = kind.text(parsed.data)
+    const record = writeFault(project.stateDirectory, {
+      id,
+      kind: kindName,
+      details: parsed.data as Readonly<Record<string, unknown>>,
+      text,
+      experiment,
+    })
+    this.#open.push(record)
+    await kind.inject(parsed.data, tools)
+    note(text)
+    return record
+  }
+
+  /** Heals one fault, or all, the last injected first. Rejects when one can not be healed; its record stays. */
+  async heal(signal: AbortSignal, fault?: Fault): Promise<void> {
+    const { runtime, project, note } = this.#options
+    const chosen = fault ? this.#open.filter(({ id }) => id === fault.id) : [...this.#open].reverse()
+    const failures: string[] = []
+    for (const record of chosen) {
+      try {
+        await healRecord(record, { runtime, helper: this.#helper, signal })
+        removeFault(project.stateDirectory, record.id)
+        this.#open = this.#open.filter(({ id }) => id !== record.id)
+        note(`healed: ${record.text}`)
+      } catch (thrown) {
+        failures.push(`${record.text}: ${messageOf(thrown)}`)
+      }
+    }
+    if (failures.length > 0) throw unhealed(failures)
+  }
+
+  /** Removes the helper. */
+  async close(signal: AbortSignal): Promise<void> {
+    await this.#helper.remove(signal)
+  }
+}
+
+async function healRecord(
+  record: FaultRecord,
+  tools: { readonly runtime: Runtime; readonly helper: Helper; readonly signal: AbortSignal },
+): Promise<void> {
+  const kind = faultKind(record.kind)
+  await kind.heal(kind.details.parse(record.details), tools)
+}
+
+function unhealed(failures: readonly string[]): DevstackError {
+  return new DevstackError({
+    kind: 'runtime',
+    code: 'FAULT_NOT_HEALED',
+    message: `${failures.length === 1 ? 'A fault' : `${failures.length} faults`} could not be healed.`,
+    details: failures,
+    hint: 'The next devstack command tries again. Otherwise start anew: devstack run down, then devstack run up',
+  })
+}
+
+/** Heals what a killed experiment left behind, and says so. For `Pack.recover`: does nothing when there is nothing. */
+export async function healLeftFaults(context: {
+  readonly runtime: Runtime
+  readonly project: Project
+  readonly signal: AbortSignal
+  note(text: string): void
+}): Promise<void> {
+  const { runtime, project, signal, note } = context
+  const left = readFaults(project.stateDirectory).filter(({ process }) => stateOf(process) === 'dead')
+  if (left.length === 0) return
+  const helper = new Helper(runtime, project)
+  const failures: string[] = []
+  for (const record of [...left].reverse()) {
+    note(
+      `The experiment ${record.experiment} ended before it could heal: ${record.text} (since ${record.at}). Healing.`,
+    )
+    try {
+      await healRecord(record, { runtime, helper, signal })
+      removeFault(project.stateDirectory, record.id)
+      note(`Healed: ${record.text}.`)
+    } catch (thrown) {
+      signal.throwIfAborted()
+      failures.push(`${record.text}: ${messageOf(thrown)}`)
+    }
+  }
+  // also those the killed process had started
+  await helper.remove(signal)
+  if (failures.length > 0) throw unhealed(failures)
+}
+
+export { helperProject }

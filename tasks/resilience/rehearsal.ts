@@ -1,0 +1,340 @@
+/**
+ * One rehearsal of an experiment, in this order: steady state checked, load running, fault injected, recovery awaited,
+ * healed (always), steady state again, ledger compared, verdict.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  type Ambient,
+  DevstackError,
+  messageOf,
+  milliseconds,
+  reachOf,
+  type ServiceHandle,
+  suggest,
+} from '../../lib/index.ts'
+import { now, pause, until } from './clock.ts'
+import type { ExperimentContext, ExperimentOptions, Limits } from './experiment.ts'
+import { Faults } from './faults.ts'
+import { limitReport, loadReport, type ObservedTimes, violationsOf } from './findings.ts'
+import type { Load, RunningLoad } from './load.ts'
+import type { ExperimentReport, LimitReport } from './report.ts'
+import { holdsWithin, refused, type SteadyState, stackServices } from './steady-state.ts'
+
+/** How long a healthy stack is given to say so before an experiment is refused. */
+const steadyMs = 10_000
+/** Until when the stack must be whole again after the heal. */
+const redundancyMs = 120_000
+/** Clients must have had this many writes acknowledged before anything is injected. */
+const warmUp = 20
+/** A heal after a cancellation has this long; the runner waits a little longer. */
+const lateHealMs = 20_000
+
+type Around = Ambient & { readonly signal: AbortSignal; log(text: string): void }
+
+export interface RehearsalOptions<P> {
+  readonly id: string
+  readonly name: string
+  readonly title: string
+  readonly params: P
+  readonly steadyState: readonly SteadyState[]
+  readonly load: readonly Load[]
+  readonly limits: Limits
+  readonly options: Pick<ExperimentOptions<never>, 'description'> & {
+    inject(context: ExperimentContext<P>): Promise<void>
+    observe?(context: ExperimentContext<P>): Promise<void>
+    heal?(context: ExperimentContext<P>): Promise<void>
+    assert?(report: ExperimentReport, context: ExperimentContext<P>): readonly string[] | Promise<readonly string[]>
+  }
+  readonly helper: boolean
+}
+
+/** Runs it. Rejects with EXPERIMENT_REFUSED when the stack is not healthy, and when it is cancelled, after the heal. */
+export async function rehearse<P>(given: RehearsalOptions<P>, around: Around): Promise<ExperimentReport> {
+  const services = await stackServices(around)
+  const failures = await holdsWithin(given.steadyState, services, { around, ms: steadyMs })
+  if (failures.length > 0) throw refused(given.name, failures)
+  return new Rehearsal(given, around, services).run()
+}
+
+class Rehearsal<P> {
+  readonly #given: RehearsalOptions<P>
+  readonly #around: Around
+  readonly #services: readonly ServiceHandle[]
+  readonly #faults: Faults
+  readonly #moments: { at: number; text: string }[] = []
+  readonly #reasons: string[] = []
+  readonly #notes: string[] = []
+  readonly #loads: RunningLoad[] = []
+  #notRun = false
+  #startedAt = now()
+  #injectedAt: number | undefined
+  #healedAt: number | undefined
+
+  constructor(given: RehearsalOptions<P>, around: Around, services: readonly ServiceHandle[]) {
+    this.#given = given
+    this.#around = around
+    this.#services = services
+    this.#faults = new Faults({
+      runtime: around.runtime,
+      project: around.project,
+      experiment: given.title,
+      note: (text) => this.#mark(text),
+    })
+  }
+
+  async run(): Promise<ExperimentReport> {
+    const { signal } = this.#around
+    let healed = false
+    try {
+      if (this.#given.helper) await this.#faults.prepare(signal)
+      await this.#startLoads()
+      await this.#disturb()
+    } finally {
+      // whatever happened, also a cancellation: nothing stays broken
+      healed = await this.#heal(signal.aborted ? AbortSignal.timeout(lateHealMs) : signal)
+      if (signal.aborted) await this.#end()
+    }
+    signal.throwIfAborted()
+    try {
+      return await this.#judge(healed)
+    } finally {
+      await this.#end()
+    }
+  }
+
+  async #startLoads(): Promise<void> {
+    const { runtime, project, signal } = this.#around
+    const folder = join(project.stateDirectory, 'experiments', this.#given.id)
+    mkdirSync(folder, { recursive: true })
+    const reach = await reachOf(runtime, signal)
+    this.#startedAt = now()
+    for (const load of this.#given.load) {
+      const run = this.#given.id
+      const context = { runtime, services: this.#services, reach, environment: this.#around.env, folder, run, signal }
+      this.#loads.push(await load.start(context))
+    }
+    const warm = await until(() => this.#loads.every(({ ledger }) => ledger.all.length >= warmUp), {
+      ms: 30_000,
+      signal,
+    })
+    signal.throwIfAborted()
+    if (!warm) throw refused(this.#given.name, ['The load got hardly any write acknowledged within 30 s.'])
+    await pause(1000, signal)
+  }
+
+  /** Injection and recovery. What goes wrong here becomes a reason of the verdict: the heal and the comparison follow. */
+  async #disturb(): Promise<void> {
+    const { signal, log } = this.#around
+    const context = this.#context(signal)
+    const limit = AbortSignal.timeout(milliseconds(this.#given.limits.recovery ?? '90s'))
+    try {
+      signal.throwIfAborted()
+      this.#injectedAt = now()
+      await this.#given.options.inject(context)
+      const bounded = this.#context(AbortSignal.any([signal, limit]))
+      await (this.#given.options.observe?.(bounded) ?? bounded.writesFlow())
+    } catch (thrown) {
+      signal.throwIfAborted()
+      if (thrown instanceof DevstackError && thrown.code === 'FAULT_IMPOSSIBLE') this.#notRun = true
+      this.#reasons.push(messageOf(thrown))
+      log(messageOf(thrown))
+    }
+  }
+
+  async #heal(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#given.options.heal?.(this.#context(signal))
+      await this.#faults.heal(signal)
+      this.#healedAt = now()
+      return true
+    } catch (thrown) {
+      this.#reasons.push(messageOf(thrown))
+      this.#around.log(messageOf(thrown))
+      return false
+    }
+  }
+
+  async #judge(healed: boolean): Promise<ExperimentReport> {
+    const { signal } = this.#around
+    const missing = await holdsWithin(this.#given.steadyState, this.#services, {
+      around: this.#around,
+      ms: redundancyMs,
+    })
+    const redundantAt = now()
+    if (missing.length === 0) this.#mark('fully redundant again')
+    else this.#reasons.push(...missing)
+    await pause(500, signal)
+    await Promise.all(this.#loads.map((load) => load.stop()))
+    const times: ObservedTimes = { startedAt: this.#startedAt, injectedAt: this.#injectedAt, endedAt: now() }
+    const loads = await Promise.all(
+      this.#loads.map(async (load) => {
+        const ledger = await load.compare(signal)
+        return loadReport(
+          {
+            name: load.name,
+            durable: load.durable,
+            acknowledged: load.ledger.all,
+            errors: load.errors,
+            lanes: load.lanes,
+            writable: load.writable(),
+            ledger,
+          },
+          times,
+        )
+      }),
+    )
+    const relative = (at: number): number => Math.round(at - this.#startedAt)
+    for (const { leaders, name } of loads) {
+      for (const { at, member } of leaders.slice(1)) this.#moments.push({ at, text: `${member} leads ${name}` })
+    }
+    for (const { firstAfter, gapMs, name } of loads) {
+      if (firstAfter !== undefined && gapMs >= 250) this.#moments.push({ at: firstAfter, text: `first ${name} write` })
+    }
+    const redundancy = this.#healedAt === undefined ? undefined : redundantAt - this.#healedAt
+    const report: ExperimentReport = {
+      format: 1,
+      id: this.#given.id,
+      experiment: this.#given.name,
+      title: this.#given.title,
+      at: new Date(this.#startedAt).toISOString(),
+      verdict: 'passed',
+      reasons: this.#reasons,
+      notes: this.#notes,
+      healed,
+      durationMs: relative(times.endedAt),
+      ...(this.#injectedAt === undefined || this.#healedAt === undefined
+        ? {}
+        : { fault: { from: relative(this.#injectedAt), to: relative(this.#healedAt) } }),
+      ...(redundancy === undefined || missing.length > 0 ? {} : { redundancyMs: Math.round(redundancy) }),
+      moments: this.#moments.sort((a, b) => a.at - b.at),
+      limits: [],
+      loads,
+    }
+    report.limits.push(...this.#limits(report))
+    if (!this.#notRun) {
+      this.#reasons.push(...violationsOf(loads, healed, missing.length === 0))
+      this.#reasons.push(...((await this.#given.options.assert?.(report, this.#context(signal))) ?? []))
+      for (const { name, held, strength, limitMs, actualMs } of report.limits) {
+        const reached = actualMs === undefined ? 'it never happened' : `${(actualMs / 1000).toFixed(1)} s`
+        const text = `${name}: ${reached}, the limit is ${limitMs / 1000} s.`
+        if (!held) (strength === 'promise' ? this.#reasons : this.#notes).push(text)
+      }
+    }
+    const verdict = this.#notRun ? 'not-run' : this.#reasons.length > 0 ? 'failed' : 'passed'
+    return { ...report, verdict }
+  }
+
+  #limits(report: ExperimentReport): LimitReport[] {
+    const { limits } = this.#given
+    const found: LimitReport[] = []
+    const add = (
+      name: string,
+      limit: Limits['gap'],
+      actualMs: number | undefined,
+      strength: LimitReport['strength'],
+    ) => {
+      if (limit !== undefined) found.push(limitReport({ name, limitMs: milliseconds(limit), actualMs, strength }))
+    }
+    for (const { name, gapMs, firstAfter, ledger } of report.loads) {
+      const gap = firstAfter === undefined && gapMs > 1000 ? undefined : gapMs
+      if (ledger.acknowledged === 0) continue
+      add(`gap of ${name}`, limits.gap, gap, 'target')
+      add(`outer promise of ${name}`, limits.promise, gap, 'promise')
+    }
+    add('full redundancy after the heal', limits.redundancy, report.redundancyMs, 'target')
+    return found
+  }
+
+  #mark(text: string): void {
+    const at = now() - this.#startedAt
+    this.#moments.push({ at: Math.round(at), text })
+    this.#around.log(`${(at / 1000).toFixed(1)} s: ${text}`)
+  }
+
+  #context(signal: AbortSignal): ExperimentContext<P> {
+    const { runtime, project, env, log } = this.#around
+    const services = this.#services
+    const service = (name: string): ServiceHandle => {
+      const found = services.find((one) => one.service === name)
+      if (found) return found
+      const names = services.map((one) => one.service)
+      throw new DevstackError({
+        kind: 'usage',
+        code: 'STACK_UNKNOWN_SERVICE',
+        message: `There is no service "${name}" here.${suggest(name, names)}`,
+        hint: `The services are ${names.join(', ')}.`,
+      })
+    }
+    return {
+      params: this.#given.params,
+      services,
+      service,
+      runtime,
+      project,
+      env,
+      signal,
+      log,
+      mark: (text) => this.#mark(text),
+      note: (text) => void this.#notes.push(text),
+      load: (name) => {
+        const found = this.#loads.find((one) => one.name === name)
+        if (!found) throw new Error(`the experiment has no load ${name}`)
+        return found
+      },
+      fault: (kind, name, details = {}) => {
+        const { id } = service(name)
+        return this.#faults.inject(kind, { id, service: name, ...details }, signal)
+      },
+      heal: (fault) => this.#faults.heal(signal, fault),
+      writesFlow: (options = {}) => this.#writesFlow(options, signal),
+      newLeader: (old, name = 'postgresql') => this.#newLeader(old, name, signal),
+    }
+  }
+
+  async #writesFlow(options: { readonly forMs?: number; readonly load?: string }, signal: AbortSignal): Promise<void> {
+    const since = now()
+    const settle = options.forMs ?? 3000
+    const loads = this.#loads.filter(({ name }) => options.load === undefined || name === options.load)
+    const flowing = (): boolean => {
+      const time = now()
+      if (time - since < settle) return false
+      return loads.every(({ ledger }) => {
+        const recent = ledger.all.slice(-40).filter(({ at }) => at > time - 1000)
+        return new Set(recent.map(({ at }) => Math.floor((at - time) / 250))).size >= 3
+      })
+    }
+    if (await until(flowing, { ms: 120_000, signal })) return
+    this.#around.signal.throwIfAborted()
+    throw late('writes are acknowledged steadily again')
+  }
+
+  async #newLeader(old: string, name: string, signal: AbortSignal): Promise<string> {
+    const load = this.#loads.find((one) => one.name === name)
+    const leader = (): string | undefined =>
+      load?.lanes.find(({ member, spans }) => member !== old && spans.at(-1)?.state === 'leads')?.member
+    if (await until(() => leader() !== undefined, { ms: 120_000, signal, every: 100 })) return leader()!
+    this.#around.signal.throwIfAborted()
+    throw late(`another member than ${old} leads`)
+  }
+
+  async #end(): Promise<void> {
+    const signal = AbortSignal.timeout(15_000)
+    await Promise.all(this.#loads.map((load) => load.stop()))
+    const tidied = await Promise.allSettled([
+      ...this.#loads.map((load) => load.clear(signal)),
+      this.#faults.close(signal),
+    ])
+    for (const result of tidied) {
+      if (result.status === 'rejected') this.#around.log(`Tidying up: ${messageOf(result.reason)}`)
+    }
+  }
+}
+
+function late(what: string): DevstackError {
+  return new DevstackError({
+    kind: 'timeout',
+    code: 'EXPERIMENT_NO_RECOVERY',
+    message: `The stack did not recover in time: it was waited for until ${what}.`,
+  })
+}
