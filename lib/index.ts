@@ -74,5 +74,6 @@ export {
   type StackPlace,
 } from './stack/compose.ts'
 export { type BuiltImage, imageTask } from './stack/image.ts'
-export { handleOf, serviceHandle } from './stack/service.ts'
+export { handleOf, type ServiceTasks, serviceHandle } from './stack/service.ts'
+export { type LockHolder, openLocks } from './state/locks.ts'
 export { type ProcessIdentity, parseIdentity, stateOf, thisProcess } from './state/processes.ts'

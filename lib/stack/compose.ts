@@ -31,6 +31,8 @@ export interface StackOptions {
   readonly before?: Needs
   /** Variables for interpolation, over the project's. */
   readonly environment?: Readonly<Record<string, string>>
+  /** Services whose images are built although nothing changed, without layers of earlier builds. */
+  readonly afresh?: readonly string[]
 }
 
 /** What the folder of the project tells. */
@@ -73,7 +75,10 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
     images.set(
       tag,
       build
-        ? imageTask({ ...build, tags: [tag, ...build.tags.filter((one) => one !== tag)] }, { maker, before })
+        ? imageTask(
+            { ...build, tags: [tag, ...build.tags.filter((one) => one !== tag)] },
+            { maker, before, afresh: options.afresh?.includes(service.name) ?? false },
+          )
         : imageFor(service, tag, options),
     )
   }

@@ -23,12 +23,14 @@ export interface ImageTaskOptions {
   readonly maker?: ImageMaker
   /** What must be done first, for instance an engine be there. */
   readonly before?: Needs
+  /** Built although nothing changed, none of its layers taken from an earlier build. */
+  readonly afresh?: boolean
 }
 
 /** A task that builds an image, skipped while its context, arguments and base images are unchanged. */
 export function imageTask(
   build: BuildOptions,
-  { maker = () => undefined, before = {} }: ImageTaskOptions = {},
+  { maker = () => undefined, before = {}, afresh = false }: ImageTaskOptions = {},
 ): Task<BuiltImage> {
   const tag = build.tags[0]!
   return task({
@@ -46,6 +48,7 @@ export function imageTask(
       return { ...before, ...Object.fromEntries(makers) }
     },
     observe: async ({ runtime, needs, signal }) => {
+      if (afresh) return { state: 'stale', cause: 'it is asked for afresh' }
       const image = await runtime.image(tag, { signal })
       if (!image) return { state: 'stale', cause: 'there is no such image' }
       if (image.labels[sourcesLabel] === (await fingerprintOf(build, needs))) {
@@ -57,6 +60,7 @@ export function imageTask(
       const context = await fingerprintOf(build, needs)
       const image = await runtime.build({
         ...build,
+        ...(afresh ? { noCache: true } : {}),
         labels: { ...build.labels, [sourcesLabel]: context },
         signal,
         onOutput: (line) => {

@@ -34,6 +34,8 @@ export const portNames: Readonly<Record<string, number>> = {
   SENTINEL3_PORT: 26381,
   BACKEND_PORT: 8080,
   FRONTEND_PORT: 3000,
+  BACKEND_DEBUG_PORT: 9229,
+  FRONTEND_DEBUG_PORT: 9230,
 }
 
 /** Free blocks of ports are looked for this far apart. */
@@ -88,7 +90,9 @@ async function makeEnvironment(
   }
   const missing = Object.keys(portNames).filter((name) => !known[name])
   if (missing.length > 0) {
-    const offset = missing.length === Object.keys(portNames).length ? await freeOffset() : 0
+    const first = Object.keys(portNames).find((name) => known[name])
+    // ports that a newer version names join the block of the others
+    const offset = first === undefined ? await freeOffset() : Math.max(0, Number(known[first]) - portNames[first]!) || 0
     for (const name of missing) pending[name] = String(portNames[name]! + offset)
   }
   return { variables: { ...pending, ...known }, pending, file }

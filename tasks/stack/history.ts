@@ -1,7 +1,7 @@
 /** `history`: how the environment fared, kept as one line of JSON for each observation in `.devstack/history.jsonl`. */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Ambient, labels, type Task, table, task, z } from '../../lib/index.ts'
+import { type Ambient, labels, openLocks, type Task, table, task, z } from '../../lib/index.ts'
 import { type ClockReading, longTime, machineClock } from './clock.ts'
 import { type DerivedState, deriveState, describeChange, type EnvironmentState } from './state.ts'
 import type { ServiceRow } from './table.ts'
@@ -62,7 +62,9 @@ export async function observeState(rows: readonly ServiceRow[], context: Around)
   const kept =
     existsSync(join(project.directory, '.env.local')) ||
     (await runtime.volumes({ [labels.project]: project.name }, { signal })).length > 0
-  return deriveState({ services: rows, working: false, initialized: kept })
+  const holders = openLocks({ directory: project.stateDirectory }).holders()
+  const working = holders.some(({ lock, state, pid }) => lock === 'stack' && state === 'alive' && pid !== process.pid)
+  return deriveState({ services: rows, working, initialized: kept })
 }
 
 /** Keeps what was seen. A history that can not be written is no reason to fail: the state is told all the same. */

@@ -21,7 +21,14 @@ const largestBody = 8 * 1024 * 1024
 export function requestJson(
   target: Address,
   path: string,
-  options: ReadOptions & { readonly method?: 'GET' | 'POST'; readonly json?: unknown } = {},
+  options: ReadOptions & {
+    readonly method?: 'GET' | 'POST' | 'PATCH'
+    readonly json?: unknown
+    /** User and password, sent as RFC 7617 has it. */
+    readonly login?: { readonly user: string; readonly password: string }
+    /** The answer is text, given as `body`. */
+    readonly text?: boolean
+  } = {},
 ): Promise<JsonAnswer> {
   const body = options.json === undefined ? undefined : JSON.stringify(options.json)
   return new Promise((resolve, reject) => {
@@ -32,6 +39,7 @@ export function requestJson(
         path,
         method: options.method ?? (body === undefined ? 'GET' : 'POST'),
         agent: false,
+        ...(options.login ? { auth: `${options.login.user}:${options.login.password}` } : {}),
         headers:
           body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
         ...(options.signal ? { signal: options.signal } : {}),
@@ -47,6 +55,7 @@ export function requestJson(
         answer.on('error', reject)
         answer.on('end', () => {
           const text = Buffer.concat(chunks).toString('utf8')
+          if (options.text) return resolve({ status: answer.statusCode ?? 0, body: text })
           try {
             resolve({ status: answer.statusCode ?? 0, body: JSON.parse(text) })
           } catch {

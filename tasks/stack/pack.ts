@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import {
   type BuiltImage,
+  type ContainerGate,
   composeDependenciesOf,
   definePack,
   imageTask,
@@ -14,6 +15,10 @@ import {
   type Task,
   task,
 } from '../../lib/index.ts'
+import { applicationGates, nodeImageTask } from './applications.ts'
+import { cleanTask } from './clean.ts'
+import { debugTask } from './debug.ts'
+import { devTask } from './dev.ts'
 import { downTask } from './down.ts'
 import { checkoutEnvironment, environmentTask, secretNames } from './environment.ts'
 import { execTask } from './exec.ts'
@@ -24,7 +29,9 @@ import { historyTask } from './history.ts'
 import { logsTask } from './logs.ts'
 import { packageFolder } from './package.ts'
 import { pauseTask, resumeTask } from './pause.ts'
+import { pruneTask } from './prune.ts'
 import { psqlTask } from './psql.ts'
+import { rebuildTask } from './rebuild.ts'
 import { recoverTask } from './recover.ts'
 import { redisCliTask } from './redis-cli.ts'
 import { restartTask } from './restart.ts'
@@ -33,11 +40,16 @@ import { shellTask } from './shell.ts'
 import { staleTask } from './stale.ts'
 import type { LifecycleOptions } from './starting.ts'
 import { type UpParams, upTask } from './up.ts'
+import { upgradeTask } from './upgrade.ts'
 
 export interface HaStackOptions {
   /** Compose files merged over devstack's own, relative to the config. */
   readonly files?: readonly string[]
   readonly profiles?: readonly string[]
+  /** Compose files merged over all others by `dev` and `debug`: mounted sources, inspectors. */
+  readonly dev?: readonly string[]
+  /** The reference backend and frontend; default true. They are not in the fast mode. */
+  readonly applications?: boolean
 }
 
 /** 3 etcd, 3 PostgreSQL under Patroni, Redis with two replicas and 3 Sentinels, and the tasks around them. */
@@ -54,7 +66,7 @@ function stackTasks(stack: HaStack): Record<string, Task> {
   const { environment } = stack
   const preflight = preflightTask(engine, () => stack.variables())
   const health: HealthOptions = {
-    gates: async () => serviceGates((await stack.variables())['REDIS_PASSWORD'] ?? ''),
+    gates: async () => stack.gates(),
     expected: async (context) => {
       const present = (await projectContainers(context)).map(serviceOf)
       if (present.length === 0) return []
@@ -74,6 +86,7 @@ function stackTasks(stack: HaStack): Record<string, Task> {
       )
     },
   }
+  const down = downTask(() => stack.load(defaults))
   const password = async (): Promise<string> => (await stack.variables())['REDIS_PASSWORD'] ?? ''
   return {
     setup: setupTask(async () => {
@@ -82,7 +95,7 @@ function stackTasks(stack: HaStack): Record<string, Task> {
       return { ...ready, marker: markerTask(ready) }
     }),
     up: upTask({ load: (params) => stack.load(params), clusters: (loaded, params) => stack.clusters(loaded, params) }),
-    down: downTask(() => stack.load(defaults)),
+    down,
     status: statusTask(health),
     health: healthTask(health),
     logs: logsTask(),
@@ -92,12 +105,30 @@ function stackTasks(stack: HaStack): Record<string, Task> {
     resume: resumeTask(lifecycle),
     recover: recoverTask({ ...lifecycle, password }),
     shell: shellTask(),
-    psql: psqlTask(),
+    psql: psqlTask(() => stack.variables()),
     'redis-cli': redisCliTask(password),
     stale: staleTask(async (context) => new Set(await health.expected(context))),
     history: historyTask(),
+    rebuild: rebuildTask(
+      ({ cache, dev, fast, service }) =>
+        stack.load({ ...defaults, dev, fast }, { environment }, cache ? [] : [service]),
+      lifecycle,
+    ),
+    upgrade: upgradeTask({
+      ...lifecycle,
+      load: () => stack.load(defaults),
+      redisPassword: password,
+      patroniPassword: async () => (await stack.variables())['PATRONI_PASSWORD'] ?? '',
+    }),
+    dev: devTask(() => stack.load({ ...defaults, dev: true }), lifecycle),
+    debug: debugTask(() => stack.load({ ...defaults, dev: true })),
+    clean: cleanTask(down),
+    prune: pruneTask(),
   }
 }
+
+/** `dev`: with the files for hot reload. */
+type Mode = UpParams & { readonly dev?: boolean }
 
 const defaults: UpParams = { fast: false, ephemeral: false }
 
@@ -119,8 +150,19 @@ class HaStack {
     return (await checkoutEnvironment(directory, environment, project)).variables
   }
 
+  /** What `health` asks; services of a user's own with these names are asked by their own healthchecks. */
+  async gates(): Promise<Record<string, ContainerGate<ServiceHandle>>> {
+    const values = await this.variables()
+    const applications = this.#options.applications !== false ? applicationGates() : {}
+    return { ...serviceGates(values['REDIS_PASSWORD'] ?? ''), ...applications }
+  }
+
   /** The services that `params` ask for; `before` must be done before the first image, network or volume. */
-  async load(params: UpParams, before: Needs = { environment: this.environment }): Promise<LoadedStack> {
+  async load(
+    params: Mode,
+    before: Needs = { environment: this.environment },
+    afresh: readonly string[] = [],
+  ): Promise<LoadedStack> {
     const root = packageFolder()
     const values = await this.variables()
     const base = baseImageTask(before)
@@ -129,15 +171,28 @@ class HaStack {
       { context: join(root, 'infrastructure', 'base'), tags: ['devstack-base'] },
       { before, maker: (reference) => images[reference] },
     )
+    const maker = (reference: string): Task<BuiltImage> | undefined => images[reference]
+    const applications = this.#options.applications !== false && !params.fast
+    if (applications) {
+      const { environment } = this.#place
+      images['devstack-node'] = await nodeImageTask(root, { before, maker, environment })
+    }
     const own = params.fast ? ['fast.yml'] : params.ephemeral ? ['stack.yml', 'ephemeral.yml'] : ['stack.yml']
+    if (applications) own.push('applications.yml')
+    if (applications && params.dev) own.push('dev.yml')
     return loadStack(
       {
-        files: [...own.map((file) => join(root, 'compose', file)), ...(this.#options.files ?? [])],
+        files: [
+          ...own.map((file) => join(root, 'compose', file)),
+          ...(this.#options.files ?? []),
+          ...(params.dev ? (this.#options.dev ?? []) : []),
+        ],
         ...(this.#options.profiles ? { profiles: this.#options.profiles } : {}),
-        gates: serviceGates(values['REDIS_PASSWORD'] ?? ''),
+        gates: await this.gates(),
         images,
         environment: values,
         before,
+        afresh,
       },
       this.#place,
     )

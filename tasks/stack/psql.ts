@@ -6,7 +6,7 @@ import { postgresLeader } from './patroni.ts'
 import { type Around, isMember } from './starting.ts'
 
 /** The task. Its exit code is that of psql; standard input may be a pipe. */
-export function psqlTask(): Task<undefined> {
+export function psqlTask(variables: () => Promise<Readonly<Record<string, string>>>): Task<undefined> {
   return task({
     description: 'Open psql on the PostgreSQL leader',
     effect: 'change',
@@ -22,8 +22,11 @@ export function psqlTask(): Task<undefined> {
       const { params } = context
       const handle = await findPostgres(context, params.replica)
       const command = ['psql', `--username=${params.user}`, `--dbname=${params.database}`]
+      // the socket is the superuser's; everybody else logs in with a password, which no process list shows
+      const own = (await variables())[`${params.user.toUpperCase()}_PASSWORD`]
+      const login = params.user === 'postgres' ? {} : { PGHOST: '127.0.0.1', ...(own ? { PGPASSWORD: own } : {}) }
       if (params.command !== undefined) command.push('--set=ON_ERROR_STOP=1', '--command', params.command)
-      await attachTo(handle, { command: [...command, ...(params.words ?? [])] }, context)
+      await attachTo(handle, { command: [...command, ...(params.words ?? [])], environment: login }, context)
     },
   })
 }

@@ -2,7 +2,7 @@
 import { type Task, task, z } from '../../lib/index.ts'
 import { chosen, projectContainers, serviceOf } from './handles.ts'
 import { record } from './health.ts'
-import { type LifecycleOptions, seconds, startInOrder, stopInOrder } from './starting.ts'
+import { type LifecycleOptions, seconds, settled, startInOrder, stopInOrder } from './starting.ts'
 
 /** The task. Containers are the same afterwards: a changed file or image is for `up`. */
 export function restartTask(options: LifecycleOptions): Task<undefined> {
@@ -19,6 +19,7 @@ export function restartTask(options: LifecycleOptions): Task<undefined> {
       const began = performance.now()
       await stopInOrder(containers, context, options)
       await startInOrder(containers, context, options)
+      await settled(context, options)
       log(`${containers.map(serviceOf).join(', ')} healthy again after ${seconds(performance.now() - began)}`)
       await record('restart', context, options)
     },

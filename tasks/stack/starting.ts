@@ -1,8 +1,10 @@
 /** Starting, stopping and waiting for containers that are there already, in the order of what depends on what. */
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Ambient,
   type ContainerGate,
   type ContainerSummary,
+  DevstackError,
   handleOf,
   healthyGate,
   runningGate,
@@ -10,7 +12,7 @@ import {
 } from '../../lib/index.ts'
 import { postgresReplicated } from './gates.ts'
 import { projectContainers, serviceOf } from './handles.ts'
-import type { HealthOptions } from './health.ts'
+import { type HealthOptions, readHealth } from './health.ts'
 
 export type Around = Ambient & { readonly signal: AbortSignal }
 
@@ -134,4 +136,33 @@ export function isMember(service: string): boolean {
 /** Milliseconds as a person reads them: `0.4 s`. */
 export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`
+}
+
+/**
+ * Waits until every service is healthy, as each is asked by itself: the Sentinels for instance miss a replica for some
+ * seconds after it came back. Gives what still is not, one line each; throws STACK_NOT_SETTLED for it unless `throws` is false.
+ */
+export async function settled(
+  context: Around,
+  options: LifecycleOptions,
+  { withinMs = 60_000, throws = true }: { readonly withinMs?: number; readonly throws?: boolean } = {},
+): Promise<readonly string[]> {
+  const until = performance.now() + withinMs
+  for (;;) {
+    const rows = await readHealth(context, options)
+    const sick = rows.filter(({ healthy, state }) => healthy === false && state !== 'missing')
+    const lines = sick.map(({ service, detail }) => `${service}: ${detail}`)
+    if (sick.length === 0) return lines
+    if (performance.now() > until) {
+      if (!throws) return lines
+      throw new DevstackError({
+        kind: 'timeout',
+        code: 'STACK_NOT_SETTLED',
+        message: `${sick.map(({ service }) => service).join(', ')} did not become healthy within ${withinMs / 1000} s.`,
+        details: lines,
+        hint: `See why with: devstack run logs ${sick[0]!.service}`,
+      })
+    }
+    await delay(50, undefined, { signal: context.signal })
+  }
 }

@@ -67,11 +67,16 @@ export function groupOf(service: string): string {
 /** Consensus needs a majority; of the others one that serves is enough. */
 const consensual = new Set(['etcd', 'sentinel'])
 
+/** A Sentinel calls the group it watches unhealthy when a replica is missing, and still does its work while it runs. */
+function serves({ service, state, healthy }: ObservedService): boolean {
+  return groupOf(service) === 'sentinel' ? state === 'running' : healthy === true
+}
+
 /** What can not be served any more, one line for each cluster. */
 function lostGroups(services: readonly ObservedService[]): readonly string[] {
   const groups = Map.groupBy(services, ({ service }) => groupOf(service))
   return [...groups].flatMap(([group, members]) => {
-    const well = members.filter(({ healthy }) => healthy === true).length
+    const well = members.filter(serves).length
     const needed = consensual.has(group) ? Math.floor(members.length / 2) + 1 : 1
     if (well >= needed) return []
     if (members.length === 1) return [`${group} is not healthy`]
