@@ -4,6 +4,7 @@ import { backupTask, listTask, verifyTask } from './backup.ts'
 import { flushCacheTask } from './cache.ts'
 import { migrateTask, newMigrationTask } from './migrate.ts'
 import { type DataPackOptions, type DataSettings, settingsOf } from './options.ts'
+import { baseBackupTask, disableTask, enableTask, pitrStatusTask } from './pitr.ts'
 import { recovery } from './recover.ts'
 import { restoreTask } from './restore.ts'
 import { seedTask } from './seed.ts'
@@ -33,5 +34,9 @@ function dataTasks(settings: DataSettings): TaskTree {
     'backup:list': listTask(settings),
     'backup:verify': verifyTask((id) => findBackup(settings.backups, id)),
     restore: restoreTask(settings),
+    'pitr:enable': enableTask(settings),
+    'pitr:disable': disableTask(settings),
+    'pitr:backup': baseBackupTask(settings),
+    'pitr:status': pitrStatusTask(settings),
   }
 }

@@ -3,13 +3,14 @@
  * change, in one transaction. See restore-state.ts for what happens when it is killed.
  */
 import { join } from 'node:path'
-import { DevstackError, formatBytes, formatDuration, type Task, task, z } from '../../lib/index.ts'
+import { DevstackError, formatBytes, formatDuration, type Task, type Terminal, task, z } from '../../lib/index.ts'
 import { runningHandles } from '../stack/handles.ts'
 import { automaticBackup, bytesOf, reasonOf, rowsOf } from './backup.ts'
 import { type Cluster, findCluster, identifier, literal, replicasCaughtUp, withClient } from './cluster.ts'
 import { needSpace } from './files.ts'
 import { globalsFile, restoreGlobals } from './globals.ts'
 import type { DataSettings, Working } from './options.ts'
+import { backupOfMoment } from './pitr.ts'
 import { restoreRedis, verifyRedis } from './redis-data.ts'
 import {
   clearRestoreState,
@@ -41,6 +42,7 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
         .optional()
         .meta({ positional: true })
         .describe('which one, `latest` for the newest; asked for when none is named'),
+      at: z.string().optional().describe('a moment instead: "10 minutes ago", or 2026-11-30T11:00:00Z'),
     }),
     returns: value,
     // with a backup of what is replaced there is a way back
@@ -48,8 +50,10 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
       flags.noBackup ? [`what the databases and Redis of ${settings.project} hold now, without a backup of it`] : [],
     run: async (context): Promise<Restored> => {
       const { params, terminal, flags } = context
-      const id = params.backup ?? (await choose(settings, (question, choices) => terminal.choose(question, choices)))
-      const backup = findBackup(settings.backups, id)
+      const backup =
+        params.at === undefined
+          ? findBackup(settings.backups, params.backup ?? (await choose(settings, terminal)))
+          : await backupOfMoment(settings, context, params.at)
       await checkIntegrity(context, backup)
       const previous = await automaticBackup(settings, context, {
         before: 'restore',
@@ -72,15 +76,10 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
   })
 }
 
-type Choose = (
-  question: string,
-  choices: readonly { readonly value: string; readonly label: string }[],
-) => Promise<string>
-
-async function choose(settings: DataSettings, ask: Choose): Promise<string> {
+async function choose(settings: DataSettings, terminal: Terminal): Promise<string> {
   const { backups } = readShelf(settings.backups)
   if (backups.length === 0) return findBackup(settings.backups, 'latest').id
-  return ask(
+  return terminal.choose(
     'Which backup?',
     backups.map(({ id, manifest }) => ({
       value: id,
@@ -101,6 +100,7 @@ export async function restoreBackup(settings: DataSettings, working: Working, ba
   const started = Date.now()
   const { manifest, folder } = backup
   const { databases } = manifest.postgres
+  if (!manifest.redis) working.log('Redis is not in this backup and stays as it is')
   if (readRestoreState(settings)) await recoverRestore(settings, working)
   const cluster = await findCluster(settings, working)
   needSpace(

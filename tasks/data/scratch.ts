@@ -95,10 +95,14 @@ export async function withScratchPostgres<T>(
   })
 }
 
-/** Returns once the server takes a connection. Throws SCRATCH_FAILED when its container ends, or after two minutes. */
-export async function untilAnswers(working: Working, server: Server): Promise<void> {
+/** Returns once the server takes a connection. Throws SCRATCH_FAILED when its container ends, or after `patienceMs` (two minutes). */
+export async function untilAnswers(
+  working: Working,
+  server: Server,
+  { patienceMs = 120_000 }: { readonly patienceMs?: number } = {},
+): Promise<void> {
   const { runtime, signal } = working
-  const until = Date.now() + 120_000
+  const until = Date.now() + patienceMs
   for (;;) {
     try {
       return await withClient(server, { database: 'postgres', signal }, async (client) => {
