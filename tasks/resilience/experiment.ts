@@ -41,6 +41,8 @@ export interface ExperimentContext<P> {
   readonly runtime: Ambient['runtime']
   readonly project: Ambient['project']
   readonly env: Ambient['env']
+  readonly exec: Ambient['exec']
+  readonly flags: Ambient['flags']
   /** Aborts with the run, and when recovery takes too long. */
   readonly signal: AbortSignal
   log(text: string): void
@@ -54,6 +56,8 @@ export interface ExperimentContext<P> {
   fault(kind: string, service: string, details?: Readonly<Record<string, unknown>>): Promise<Fault>
   /** Heals one fault now, or all. */
   heal(fault?: Fault): Promise<void>
+  /** Resolves when the steady state holds, in the middle of an experiment; rejects after `withinMs` (default 60 s). */
+  steady(withinMs?: number): Promise<void>
   /** Resolves once writes of all loads, or of one, have been acknowledged steadily; not before `forMs` (default 3 s). */
   writesFlow(options?: { readonly forMs?: number; readonly load?: string }): Promise<void>
   /** Resolves with the member that leads in place of `old`, as a write to it proves. */
@@ -84,6 +88,8 @@ export interface ExperimentOptions<S extends Shape> {
   readonly limits?: Limits | ((params: ParamsOf<S>) => Limits)
   /** Whether faults of the network, of memory or of volumes are injected, which takes the helper image; default true. */
   readonly helper?: boolean | ((params: ParamsOf<S>) => boolean)
+  /** Whether no other command may work on the stack meanwhile; default true. False for one that starts commands itself. */
+  readonly exclusive?: boolean
 }
 
 /** What an experiment gives: the reports are stored, see the task `experiments`. */
@@ -117,7 +123,7 @@ export function experiment<S extends Shape = Record<never, never>>(
     description: options.description,
     params: params as never,
     effect: 'change',
-    runLocks: ['stack'],
+    ...((options.exclusive ?? true) ? { runLocks: ['stack'] } : { locks: ['experiment'] }),
     needs: (given): Needs => (wantsHelper(given) ? { image } : {}),
     run: async (context) => {
       const given = context.params
@@ -129,7 +135,7 @@ export function experiment<S extends Shape = Record<never, never>>(
       for (let index = 0; index < given.repeat; index += 1) {
         const report = await rehearse(
           {
-            id: `${new Date().toISOString().replace(/[-:]|\.\d+Z/g, '')}-${randomBytes(3).toString('hex')}`,
+            id: newExperimentId(),
             name,
             title,
             params: given as P,
@@ -191,6 +197,11 @@ function judge(
     verdict: 'passed',
     reports: reports.map(({ id, verdict }, index) => ({ id, verdict, page: pages[index]! })),
   }
+}
+
+/** Names the folder of a report; sorts by time. */
+export function newExperimentId(): string {
+  return `${new Date().toISOString().replace(/[-:]|\.\d+Z/g, '')}-${randomBytes(3).toString('hex')}`
 }
 
 /** The name with the params that are not as by default. */

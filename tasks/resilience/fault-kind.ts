@@ -1,11 +1,12 @@
 /** What a kind of fault is. */
 import { z } from 'zod'
-import { DevstackError, type Runtime } from '../../lib/index.ts'
+import { DevstackError, type Project, type Runtime } from '../../lib/index.ts'
 import type { Helper } from './helper.ts'
 
 /** What injecting and healing may use. */
 export interface FaultTools {
   readonly runtime: Runtime
+  readonly project: Project
   readonly helper: Helper
   readonly signal: AbortSignal
 }

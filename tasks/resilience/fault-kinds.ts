@@ -3,10 +3,16 @@ import { DevstackError } from '../../lib/index.ts'
 import { diskKinds } from './disk-faults.ts'
 import type { FaultKind } from './fault-kind.ts'
 import { networkKinds } from './network-faults.ts'
+import { patroniKinds } from './patroni-faults.ts'
 import { processKinds } from './process-faults.ts'
 
 /** Every kind of fault, by name. */
-export const faultKinds: Readonly<Record<string, FaultKind>> = { ...processKinds, ...networkKinds, ...diskKinds }
+export const faultKinds: Readonly<Record<string, FaultKind>> = {
+  ...patroniKinds,
+  ...processKinds,
+  ...networkKinds,
+  ...diskKinds,
+}
 
 /** The kind of that name. Throws FAULT_UNKNOWN. */
 export function faultKind(name: string): FaultKind {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { DevstackError, messageOf, type Project, type Runtime, stateOf } from '../../lib/index.ts'
+import type { FaultTools } from './fault-kind.ts'
 import { faultKind } from './fault-kinds.ts'
 import { type FaultRecord, readFaults, removeFault, writeFault } from './fault-record.ts'
 import { Helper, helperProject } from './helper.ts'
@@ -58,7 +59,7 @@ export class Faults {
         message: `The fault ${kindName} was given wrong details: ${z.prettifyError(parsed.error)}`,
       })
     }
-    const tools = { runtime, helper: this.#helper, signal }
+    const tools = { runtime, project, helper: this.#helper, signal }
     await kind.check?.(parsed.data, tools)
     const text = kind.text(parsed.data)
     const record = writeFault(project.stateDirectory, {
@@ -81,7 +82,7 @@ export class Faults {
     const failures: string[] = []
     for (const record of chosen) {
       try {
-        await healRecord(record, { runtime, helper: this.#helper, signal })
+        await healRecord(record, { runtime, project, helper: this.#helper, signal })
         removeFault(project.stateDirectory, record.id)
         this.#open = this.#open.filter(({ id }) => id !== record.id)
         note(`healed: ${record.text}`)
@@ -98,10 +99,7 @@ export class Faults {
   }
 }
 
-async function healRecord(
-  record: FaultRecord,
-  tools: { readonly runtime: Runtime; readonly helper: Helper; readonly signal: AbortSignal },
-): Promise<void> {
+async function healRecord(record: FaultRecord, tools: FaultTools): Promise<void> {
   const kind = faultKind(record.kind)
   await kind.heal(kind.details.parse(record.details), tools)
 }
@@ -133,7 +131,7 @@ export async function healLeftFaults(context: {
       `The experiment ${record.experiment} ended before it could heal: ${record.text} (since ${record.at}). Healing.`,
     )
     try {
-      await healRecord(record, { runtime, helper, signal })
+      await healRecord(record, { runtime, project, helper, signal })
       removeFault(project.stateDirectory, record.id)
       note(`Healed: ${record.text}.`)
     } catch (thrown) {

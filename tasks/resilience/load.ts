@@ -29,6 +29,8 @@ export interface Load {
   readonly name: string
   /** Whether an acknowledged write may never be lost. Where false, loss is measured and reported. */
   readonly durable: boolean
+  /** Bound to one member: its writes may end with that member's leadership. Default false. */
+  readonly bound?: boolean
   start(context: LoadContext): Promise<RunningLoad>
 }
 
@@ -36,6 +38,7 @@ export interface Load {
 export interface RunningLoad {
   readonly name: string
   readonly durable: boolean
+  readonly bound?: boolean
   readonly ledger: AcknowledgedWrites
   readonly errors: readonly ClientError[]
   /** Roles of the members, sampled beside the load. */

@@ -1,7 +1,14 @@
 /** The `resilience` pack: failures of the HA stack as experiments. */
 import { definePack, type Pack, type TaskTree } from '../../lib/index.ts'
+import { cascadeTask } from './cascade.ts'
+import { etcdLossTask } from './etcd-loss.ts'
 import { failoverTask } from './failover.ts'
 import { healLeftFaults } from './faults.ts'
+import { pauseResumeTask } from './pause-resume.ts'
+import { redisFailoverTask } from './redis-failover.ts'
+import { rollingRestartTask } from './rolling-restart.ts'
+import { splitBrainTask } from './split-brain.ts'
+import { backupUnderLoadTask, zeroLossTask } from './zero-loss.ts'
 
 /** Experiments on the stack of `haStack()`: each loses something, measures what a client sees, and heals. */
 export function resiliencePack(): Pack {
@@ -9,5 +16,15 @@ export function resiliencePack(): Pack {
 }
 
 function resilienceTasks(): TaskTree {
-  return { 'test-failover': failoverTask() }
+  return {
+    'test-failover': failoverTask(),
+    'test-failover:redis': redisFailoverTask(),
+    'test-etcd-loss': etcdLossTask(),
+    'test-split-brain': splitBrainTask(),
+    'test-cascade': cascadeTask(),
+    'test-rolling-restart': rollingRestartTask(),
+    'test-pause-resume': pauseResumeTask(),
+    'test-backup-under-load': backupUnderLoadTask(),
+    'validate-zero-loss': zeroLossTask(),
+  }
 }

@@ -22,8 +22,8 @@ export interface PostgresLoadOptions {
   readonly everyMs?: number
   /** After how long a client gives a statement up; default 2 s. */
   readonly statementMs?: number
-  /** Writes to this member alone, whatever role it has: a client that is cut off together with it. */
-  readonly only?: (services: readonly string[]) => string
+  /** Stays with the member that leads at the start, whatever becomes of it: a client that is cut off together with it. */
+  readonly bound?: boolean
   /** Name of the load; default `postgresql`. */
   readonly name?: string
   /** Default true. */
@@ -40,6 +40,7 @@ export function postgresLoad(options: PostgresLoadOptions = {}): Load {
   return {
     name,
     durable,
+    bound: options.bound ?? false,
     start: async (context) => {
       const load = new PostgresLoad(name, durable, options, context)
       await load.begin()
@@ -75,11 +76,12 @@ export function postgresPlace(context: Pick<LoadContext, 'services' | 'reach' | 
 class PostgresLoad implements RunningLoad {
   readonly name: string
   readonly durable: boolean
+  readonly bound: boolean
   readonly ledger: AcknowledgedWrites
   readonly errors: ClientError[] = []
   readonly #options: PostgresLoadOptions
   readonly #run: string
-  readonly #members: readonly Member[]
+  #members: readonly Member[]
   readonly #credentials: Credentials
   readonly #stop = new AbortController()
   readonly #lanes = new Lanes()
@@ -92,11 +94,11 @@ class PostgresLoad implements RunningLoad {
   constructor(name: string, durable: boolean, options: PostgresLoadOptions, context: LoadContext) {
     this.name = name
     this.durable = durable
+    this.bound = options.bound ?? false
     this.#options = options
     this.#run = `${context.run}/${name}`
     const { members, credentials } = postgresPlace(context)
-    const only = options.only?.(members.map(({ member }) => member))
-    this.#members = only === undefined ? members : members.filter(({ member }) => member === only)
+    this.#members = members
     this.#credentials = credentials
     this.ledger = new AcknowledgedWrites(join(context.folder, `${name}.ledger`))
     this.#watch = new PostgresWatch({
@@ -125,6 +127,8 @@ class PostgresLoad implements RunningLoad {
     } finally {
       connection.cut()
     }
+    // from here on it knows this member alone
+    if (this.bound) this.#members = this.#members.filter(({ member }) => member === this.#leader)
     const { signal } = this.#stop
     const clients = Array.from({ length: this.#options.connections ?? 4 }, () => this.#client(signal))
     this.#clients = Promise.all([...clients, this.#watch.run(signal)])
@@ -154,10 +158,11 @@ class PostgresLoad implements RunningLoad {
   }
 
   async #connect(): Promise<PostgresConnection> {
+    const [only] = this.#members
     const connection =
-      this.#options.only === undefined
-        ? await connectPrimary(this.#members, { credentials: this.#credentials, hint: this.#leader, connectMs })
-        : await connectPostgres(this.#members[0]!, this.#credentials, connectMs)
+      this.#members.length === 1
+        ? await connectPostgres(only!, this.#credentials, connectMs)
+        : await connectPrimary(this.#members, { credentials: this.#credentials, hint: this.#leader, connectMs })
     this.#leader = connection.member
     return connection
   }
@@ -170,7 +175,7 @@ class PostgresLoad implements RunningLoad {
   }
 
   async compare(signal: AbortSignal) {
-    const { members } = { members: this.#watch.members }
+    const { members } = this.#watch
     const holdings: Record<string, Holding> = {}
     const ids = this.ledger.all.map(({ id }) => id)
     const complete = async (): Promise<boolean> => {

@@ -60,7 +60,7 @@ export async function rehearse<P>(given: RehearsalOptions<P>, around: Around): P
 class Rehearsal<P> {
   readonly #given: RehearsalOptions<P>
   readonly #around: Around
-  readonly #services: readonly ServiceHandle[]
+  #services: readonly ServiceHandle[]
   readonly #faults: Faults
   readonly #moments: { at: number; text: string }[] = []
   readonly #reasons: string[] = []
@@ -157,6 +157,8 @@ class Rehearsal<P> {
 
   async #judge(healed: boolean): Promise<ExperimentReport> {
     const { signal } = this.#around
+    // a task that was run in between may have made containers anew
+    this.#services = await stackServices(this.#around)
     const missing = await holdsWithin(this.#given.steadyState, this.#services, {
       around: this.#around,
       ms: redundancyMs,
@@ -174,6 +176,7 @@ class Rehearsal<P> {
           {
             name: load.name,
             durable: load.durable,
+            bound: load.bound,
             acknowledged: load.ledger.all,
             errors: load.errors,
             lanes: load.lanes,
@@ -187,6 +190,10 @@ class Rehearsal<P> {
     const relative = (at: number): number => Math.round(at - this.#startedAt)
     for (const { leaders, name } of loads) {
       for (const { at, member } of leaders.slice(1)) this.#moments.push({ at, text: `${member} leads ${name}` })
+    }
+    for (const { errorWindow, name } of loads) {
+      if (errorWindow && errorWindow.from >= relative(this.#injectedAt ?? this.#startedAt))
+        this.#moments.push({ at: errorWindow.from, text: `first ${name} client notices` })
     }
     for (const { firstAfter, gapMs, name } of loads) {
       if (firstAfter !== undefined && gapMs >= 250) this.#moments.push({ at: firstAfter, text: `first ${name} write` })
@@ -236,7 +243,8 @@ class Rehearsal<P> {
     ) => {
       if (limit !== undefined) found.push(limitReport({ name, limitMs: milliseconds(limit), actualMs, strength }))
     }
-    for (const { name, gapMs, firstAfter, ledger } of report.loads) {
+    for (const { name, bound, gapMs, firstAfter, ledger } of report.loads) {
+      if (bound) continue
       const gap = firstAfter === undefined && gapMs > 1000 ? undefined : gapMs
       if (ledger.acknowledged === 0) continue
       add(`gap of ${name}`, limits.gap, gap, 'target')
@@ -253,7 +261,7 @@ class Rehearsal<P> {
   }
 
   #context(signal: AbortSignal): ExperimentContext<P> {
-    const { runtime, project, env, log } = this.#around
+    const { runtime, project, env, exec, flags, log } = this.#around
     const services = this.#services
     const service = (name: string): ServiceHandle => {
       const found = services.find((one) => one.service === name)
@@ -273,6 +281,8 @@ class Rehearsal<P> {
       runtime,
       project,
       env,
+      exec,
+      flags,
       signal,
       log,
       mark: (text) => this.#mark(text),
@@ -287,6 +297,13 @@ class Rehearsal<P> {
         return this.#faults.inject(kind, { id, service: name, ...details }, signal)
       },
       heal: (fault) => this.#faults.heal(signal, fault),
+      steady: async (ms = 60_000) => {
+        const missing = await holdsWithin(this.#given.steadyState, services, {
+          around: { ...this.#around, signal },
+          ms,
+        })
+        if (missing.length > 0) throw late(`the stack is in its steady state (${missing.join('; ')})`)
+      },
       writesFlow: (options = {}) => this.#writesFlow(options, signal),
       newLeader: (old, name = 'postgresql') => this.#newLeader(old, name, signal),
     }
@@ -295,7 +312,9 @@ class Rehearsal<P> {
   async #writesFlow(options: { readonly forMs?: number; readonly load?: string }, signal: AbortSignal): Promise<void> {
     const since = now()
     const settle = options.forMs ?? 3000
-    const loads = this.#loads.filter(({ name }) => options.load === undefined || name === options.load)
+    const loads = this.#loads.filter(
+      ({ name, bound }) => !bound && (options.load === undefined || name === options.load),
+    )
     const flowing = (): boolean => {
       const time = now()
       if (time - since < settle) return false

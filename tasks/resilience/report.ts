@@ -19,6 +19,8 @@ const ledger = z.object({
 const loadReport = z.object({
   name: z.string(),
   durable: z.boolean(),
+  /** Of a client that stays with one member whatever happens: it need not get through again. */
+  bound: z.boolean().default(false),
   ledger,
   /** Longest time without an acknowledged write once the fault was injected: the RTO a client sees. */
   gapMs: ms,

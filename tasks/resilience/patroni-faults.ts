@@ -1,0 +1,36 @@
+/** Settings of the PostgreSQL cluster that an experiment changes for its time. */
+import { z } from 'zod'
+import { type FaultKind, kind, target } from './fault-kind.ts'
+import { patchConfig } from './patroni-admin.ts'
+import { stackServices } from './steady-state.ts'
+
+const values = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+
+export const patroniKinds: Readonly<Record<string, FaultKind>> = {
+  'patroni-config': kind({
+    details: target.extend({ set: values, healed: values.describe('what is set again') }),
+    text: ({ set }) =>
+      `Patroni set to ${Object.entries(set)
+        .map(([name, value]) => `${name}: ${value}`)
+        .join(', ')}`,
+    inject: async ({ service, set }, tools) => {
+      const services = await stackServices(tools)
+      await patchConfig(set, { ...tools, services, env: tools.project.environment, member: service })
+    },
+    heal: async ({ service, healed }, tools) => {
+      const services = await stackServices(tools)
+      const members = services.map((one) => one.service).filter((name) => /^postgres\d+$/.test(name))
+      // any member can do it; the one of the injection may be the one that is broken
+      let failure: unknown
+      for (const member of [service, ...members.filter((name) => name !== service)]) {
+        try {
+          return await patchConfig(healed, { ...tools, services, env: tools.project.environment, member })
+        } catch (thrown) {
+          tools.signal.throwIfAborted()
+          failure = thrown
+        }
+      }
+      throw failure
+    },
+  }),
+}
