@@ -1,11 +1,14 @@
 /** `devstack undo` as a run of its own, with a journal, so that it can be continued when it is killed. */
-
+import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { RunEvent } from '../engine/events.ts'
 import type { Graph } from '../engine/graph.ts'
 import { undo } from '../engine/undo.ts'
+import type { Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { stepOf } from '../session/plan.ts'
+import { endStrays } from '../session/processes.ts'
+import { takeRunLocks } from '../session/run-locks.ts'
 import { newRunId } from '../session/session.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
@@ -24,67 +27,91 @@ export interface ExecuteUndoOptions {
   readonly signal: AbortSignal
   /** The run to undo. */
   readonly runId: string
-  /** Node ids in the order of their completion, those undone already left out. */
+  /** Node ids in the order of their completion, then those that were interrupted. */
   readonly pending: readonly string[]
   readonly record: RunRecord
 }
 
 /** Undoes what can be undone; says what has no undo. Exit code 0, or that of the failure. */
 export async function executeUndo(given: ExecuteUndoOptions): Promise<number> {
-  const { graph, options, io, record, pending } = given
+  const { graph, io, record, pending } = given
   const withUndo = pending.filter((id) => graph.nodes.get(id)!.definition.undo)
   if (withUndo.length === 0) {
     io.stdout.write(`Run ${given.runId} did nothing that can be undone${record.undone.size > 0 ? ' any more' : ''}.\n`)
     return 0
   }
-  const sink = await sinks(options, io, false, (text) => text)
-  const session = openSession({ ...given, suspend: () => sink.suspend() })
+  const runId = newRunId()
+  const locks = await takeRunLocks(graph, {
+    stateDirectory: join(given.loaded.directory, '.devstack'),
+    runId,
+    signal: given.signal,
+    onWait: (text) => void io.stderr.write(`${text}\n`),
+  })
+  try {
+    return await undoLocked(given, runId, withUndo)
+  } finally {
+    locks.release()
+  }
+}
+
+async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: readonly string[]): Promise<number> {
+  const { graph, options, io, record } = given
+  let sink: Required<Sink> | undefined
+  const session = openSession({ ...given, suspend: () => sink?.suspend() ?? (() => {}) })
   if (!options.yes && session.terminal.interactive) {
     const list = [...withUndo].reverse().map((id) => `  ${id}`)
     if (!(await session.terminal.confirm(`Undo, in this order:\n${list.join('\n')}\nGo on?`))) return 1
   }
-  const runId = newRunId()
-  const journal = openJournal({ directory: session.project.stateDirectory, runId })
-  const report = (event: RunEvent): void => {
-    journal.report(event)
-    sink.report(event)
+  const warn = (text: string): void => void io.stderr.write(`Warning: ${session.redactor.redact(text)}\n`)
+  const journal = openJournal({ directory: session.project.stateDirectory, runId, warn })
+  try {
+    sink = await sinks(options, io, false, warn)
+    const shown = sink
+    const report = (event: RunEvent): void => {
+      journal.report(event)
+      shown.report(event)
+    }
+    const traceId = '0'.repeat(32)
+    const persist = (): Promise<void> => journal.flush()
+    const host = hostOf(session, given, { runId, traceId, report, persist, memory: undefined })
+    const begun = Date.now()
+    host.emit({
+      type: 'run-started',
+      format: 1,
+      targets: record.targets.map(({ task, params }) => ({ task, params })),
+      steps: [...withUndo].reverse().map((id) => ({ ...stepOf(graph.nodes.get(id)!), needs: [], cause: 'undo' })),
+      traceId,
+      concurrency: 1,
+      version: version(),
+      undoes: given.runId,
+    })
+    const unlisten = io.onSignal((name) => {
+      host.emit({ type: 'note', level: 'warning', text: `${name}: ending what runs. devstack undo goes on with it.` })
+    })
+    const values = new Map([...record.values].map(([id, { value }]) => [id, value] as const))
+    const interrupted = new Set(record.interrupted)
+    const uncertain = { interrupted, begun: record.undoBegun }
+    const undone = await undo(graph, { runId, signal: session.signal, completed: withUndo, values, ...uncertain }, host)
+    unlisten()
+    const state = session.signal.aborted ? 'cancelled' : undone.error ? 'failed' : 'succeeded'
+    if (state === 'cancelled') await endStrays({ ...session, runId, spared: new Set() })
+    const failed = undone.error ? 1 : 0
+    const skipped = undone.kept.length
+    const cancelled = withUndo.length - undone.undone.length - skipped - failed
+    host.emit({
+      type: 'run-finished',
+      state,
+      durationMs: Date.now() - begun,
+      summary: { done: undone.undone.length, reused: 0, skipped, failed, cancelled },
+      criticalPath: [],
+      criticalMs: 0,
+    })
+    await journal.close()
+    await shown.close()
+    return state === 'failed' ? undone.error!.exitCode : state === 'cancelled' ? 130 : 0
+  } catch (thrown) {
+    sink?.restore()
+    await journal.close()
+    throw thrown
   }
-  const host = hostOf(session, given, {
-    runId,
-    traceId: '0'.repeat(32),
-    report,
-    persist: () => journal.flush(),
-    memory: undefined,
-  })
-  const begun = Date.now()
-  host.emit({
-    type: 'run-started',
-    format: 1,
-    targets: record.targets.map(({ task, params }) => ({ task, params })),
-    steps: [...withUndo].reverse().map((id) => ({ ...stepOf(graph.nodes.get(id)!), needs: [], cause: 'undo' })),
-    traceId: '0'.repeat(32),
-    concurrency: 1,
-    version: version(),
-    undoes: given.runId,
-  })
-  const values = new Map([...record.values].map(([id, { value }]) => [id, value] as const))
-  const result = await undo(graph, { runId, signal: session.signal, completed: withUndo, values }, host)
-  const state = result.error ? 'failed' : session.signal.aborted ? 'cancelled' : 'succeeded'
-  host.emit({
-    type: 'run-finished',
-    state,
-    durationMs: Date.now() - begun,
-    summary: {
-      done: result.undone.length,
-      reused: 0,
-      skipped: 0,
-      failed: result.error ? 1 : 0,
-      cancelled: withUndo.length - result.undone.length - (result.error ? 1 : 0),
-    },
-    criticalPath: [],
-    criticalMs: 0,
-  })
-  await journal.close()
-  await sink.close()
-  return state === 'failed' ? result.error!.exitCode : state === 'cancelled' ? 130 : 0
 }

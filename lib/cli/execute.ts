@@ -27,7 +27,7 @@ import type { Options } from './args.ts'
 import type { Io } from './io.ts'
 import { openConfig, openSession } from './open.ts'
 import type { TaskTarget } from './params.ts'
-import { targetsNamed } from './recorded.ts'
+import { type RunRecord, targetsNamed } from './recorded.ts'
 import { version } from './version.ts'
 
 export interface ExecuteOptions {
@@ -98,6 +98,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     graph,
     session,
     hostOf(session, given, { runId, traceId, report: () => {}, persist: () => undefined, memory: undefined }),
+    given.recorded,
   )
   // warnings belong to the run while it goes on; before and after it there is standard error alone
   let note = (text: string): void => void io.stderr.write(`Warning: ${session.redactor.redact(text)}\n`)
@@ -133,6 +134,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
       traceId,
       concurrency: concurrencyOf(given),
       version: version(),
+      asked: askedOf(options),
       ...(given.continues === undefined ? {} : { continues: given.continues }),
     })
     const direct = note
@@ -171,6 +173,11 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     await journal.close()
     throw thrown
   }
+}
+
+function askedOf({ concurrency, failureMode, cache, backup }: Options): RunRecord['asked'] {
+  const asked = Object.entries({ concurrency, failureMode, cache, backup })
+  return Object.fromEntries(asked.filter(([, value]) => value !== undefined))
 }
 
 function exitCodeOf(result: RunResult, signal: AbortSignal): number {

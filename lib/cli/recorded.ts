@@ -6,18 +6,25 @@ import type { Json } from '../engine/task.ts'
 import { DevstackError } from '../errors.ts'
 import { mask } from '../report/redact.ts'
 import { journalFile, listRuns, type RunInfo, readJournal } from '../state/runs.ts'
+import type { Options } from './args.ts'
 import { describeParams } from './param.ts'
 import { type TaskTarget, validateParams } from './params.ts'
 
 export interface RunRecord {
   readonly events: readonly RunEvent[]
   readonly targets: readonly { readonly task: string; readonly params: Readonly<Record<string, Json>> }[]
+  /** Options of the command line that a run which continues this one takes over. */
+  readonly asked: Pick<Options, 'concurrency' | 'failureMode' | 'cache' | 'backup'>
   /** Values of what succeeded, here or in the runs that this one continued. */
   readonly values: ReadonlyMap<string, { readonly value: Json; readonly fingerprint?: string }>
-  /** Node ids in the order of their completion. */
+  /** Node ids in the order of their completion, those undone since left out. */
   readonly completed: readonly string[]
+  /** Started, and killed or failed before their success was recorded; in the order of their start. */
+  readonly interrupted: readonly string[]
   /** What has been undone since. */
   readonly undone: ReadonlySet<string>
+  /** Whose undo was started, and its end never recorded. */
+  readonly undoBegun: ReadonlySet<string>
 }
 
 /** The run whose id begins with `id`; the latest one without. Undo runs are found by id alone. */
@@ -86,40 +93,49 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
   }
   const before = started.continues === undefined ? undefined : readRun(loaded, started.continues, warn)
   const values = new Map(before?.values)
-  const completed = [...(before?.completed ?? [])]
-  for (const event of events) {
-    if (event.type === 'node-done' || event.type === 'node-ready') {
-      const at = completed.indexOf(event.node)
-      if (at >= 0) completed.splice(at, 1)
-      completed.push(event.node)
+  const completed = new Set(before?.completed)
+  const interrupted = new Set(before?.interrupted)
+  const undone = new Set(before?.undone)
+  const undoBegun = new Set(before?.undoBegun)
+  for (const event of [...events, ...undoesOf(directory, runId)]) {
+    if (event.node === undefined) continue
+    const { node } = event
+    if (event.type === 'node-started') interrupted.add(node)
+    else if (event.type === 'undo-started') undoBegun.add(node)
+    else if (event.type === 'node-done' || event.type === 'node-ready') {
+      completed.delete(node)
+      completed.add(node)
+      for (const set of [interrupted, undone, undoBegun]) set.delete(node)
       // a masked value is not the value: such a task runs again
       if (JSON.stringify(event.value).includes(mask)) continue
       const fingerprint = event.type === 'node-done' ? event.fingerprint : undefined
-      values.set(event.node, { value: event.value, ...(fingerprint === undefined ? {} : { fingerprint }) })
-    }
-  }
-  const undone = new Set(before?.undone)
-  const undoings = [{ runId, events }, ...undoesOf(directory, runId)]
-  for (const undoing of undoings) {
-    for (const event of undoing.events) {
-      if (event.type !== 'node-undone') continue
-      undone.add(event.node)
-      values.delete(event.node)
+      values.set(node, { value: event.value, ...(fingerprint === undefined ? {} : { fingerprint }) })
+    } else if (event.type === 'node-undone') {
+      undone.add(node)
+      for (const set of [completed, interrupted, undoBegun]) set.delete(node)
+      values.delete(node)
     }
   }
   return {
     events,
     targets: started.targets.map(({ task, params }) => ({ task, params: params as Record<string, Json> })),
+    asked: started.asked ?? before?.asked ?? {},
     values,
-    completed,
+    completed: [...completed],
+    interrupted: [...interrupted],
     undone,
+    undoBegun,
   }
 }
 
-function undoesOf(directory: string, runId: string): { readonly events: readonly RunEvent[] }[] {
+/** What was done to take the run back, the first undo first. */
+function undoesOf(directory: string, runId: string): readonly RunEvent[] {
   return listRuns(directory)
     .filter(({ undoes }) => undoes === runId)
-    .map((info) => readJournal(info.file, { repair: false }))
+    .reverse()
+    .flatMap((info) =>
+      readJournal(info.file, { repair: false }).events.filter(({ type }) => /^(undo-started|node-undone)$/.test(type)),
+    )
 }
 
 /** The targets of a recorded run, validated against today's config. */

@@ -104,6 +104,13 @@ export type RunOnlyEvent =
       readonly traceId: string
       readonly concurrency: number
       readonly version: string
+      /** What the command line asked for beside the targets; a run that continues this one takes it over. */
+      readonly asked?: {
+        readonly concurrency?: number
+        readonly failureMode?: 'fail-fast' | 'keep-going' | 'kill'
+        readonly cache?: boolean
+        readonly backup?: boolean
+      }
       /** Set when this run continues or undoes another. */
       readonly continues?: string
       readonly undoes?: string

@@ -7,14 +7,19 @@ import type { Session } from './session.ts'
 
 /**
  * Asks once, listing what each task of effect `destroy` says it destroys; a task that says nothing is destroyed is not
- * asked about. `--yes` answers. Throws CONFIRMATION_NEEDED without a terminal, CANCELLED on "no".
+ * asked about, nor one that is `done` already. `--yes` answers. Throws CONFIRMATION_NEEDED without a terminal, CANCELLED on "no".
  */
-export async function confirmDestruction(graph: Graph, session: Session, host: Host): Promise<void> {
+export async function confirmDestruction(
+  graph: Graph,
+  session: Session,
+  host: Host,
+  done: { has(node: string): boolean } = new Set(),
+): Promise<void> {
   const lines: string[] = []
   for (const id of graph.order) {
     const node = graph.nodes.get(id)!
     const { definition } = node
-    if (definition.effect !== 'destroy') continue
+    if (definition.effect !== 'destroy' || done.has(id)) continue
     const context = host.context(node, {
       name: id,
       needs: {} as never,

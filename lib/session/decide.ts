@@ -1,4 +1,5 @@
 /** Whether the work of a node is still in place: what earlier runs left, and what the task itself sees. */
+import { hash } from 'node:crypto'
 import type { Ambient } from '../context.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/runner.ts'
@@ -32,19 +33,21 @@ export async function decideNode(
     if (seen.state === 'fresh') return { decision: 'reuse', cause: seen.cause, value: seen.value }
     return { decision: 'run', cause: seen.cause, ...(seen.differences ? { differences: seen.differences } : {}) }
   }
-  const remembered = options.memory?.remembers(node)
-  if (remembered) {
-    const verdict = await options.memory!.check(node, context, { force: options.force })
-    if (verdict.decision !== 'run' || !options.recorded?.has(node.id)) return verdict
-  }
+  if (options.memory?.remembers(node)) return options.memory.check(node, context, { force: options.force })
+  const fingerprint = identityOf(node, context)
+  if (options.force) return { decision: 'run', cause: '--force', fingerprint }
   const recorded = options.recorded?.get(node.id)
-  if (recorded && !options.force && !remembered) {
+  if (recorded) {
+    if (recorded.fingerprint !== undefined && recorded.fingerprint !== fingerprint)
+      return { decision: 'run', cause: 'its code, or what it needs, has changed since', fingerprint }
     const value = recorded.value === null ? undefined : await validated(node.id, definition.returns, recorded.value)
     return { decision: 'reuse', cause: 'done in the run that is continued', value }
   }
-  if (options.force) return { decision: 'run', cause: '--force' }
-  return {
-    decision: 'run',
-    cause: definition.effect === 'read' ? 'reads anew each time' : 'has nothing that says it is done',
-  }
+  const cause = definition.effect === 'read' ? 'reads anew each time' : 'has nothing that says it is done'
+  return { decision: 'run', cause, fingerprint }
+}
+
+/** What would run: its text, and the values of its needs. Params are part of the node's id. */
+function identityOf({ definition }: GraphNode, { needs }: AnyContext): string {
+  return hash('sha1', JSON.stringify([definition.source ?? String(definition.run), needs]), 'base64url')
 }

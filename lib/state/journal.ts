@@ -5,15 +5,7 @@
  * When the journal can not be written (disk full, read-only file system) the run goes on without it: the work matters more
  * than its record. That is said once, and such a run can not be resumed or undone.
  */
-import {
-  close as closeFile,
-  fdatasync,
-  mkdirSync,
-  openSync,
-  unlinkSync,
-  write as writeFile,
-  writeFileSync,
-} from 'node:fs'
+import { close as closeFile, fdatasync, mkdirSync, openSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Reporter, RunEvent } from '../engine/events.ts'
@@ -43,7 +35,6 @@ const batchMs = 50
 /** More than this is written without waiting. */
 const batchBytes = 262_144
 
-const write = promisify(writeFile)
 const sync = promisify(fdatasync)
 const close = promisify(closeFile)
 
@@ -69,7 +60,7 @@ class FileJournal implements Journal {
   #pending: string[] = []
   #pendingBytes = 0
   #timer: NodeJS.Timeout | undefined
-  #writing: Promise<void> = Promise.resolve()
+  #syncing: Promise<void> = Promise.resolve()
   #nextFlush: Promise<void> | undefined
 
   constructor(options: JournalOptions) {
@@ -108,10 +99,10 @@ class FileJournal implements Journal {
 
   flush(): Promise<void> {
     // Whoever asks while a flush has not begun yet is covered by that one.
-    this.#nextFlush ??= this.#writing.then(async () => {
+    if (this.#nextFlush) return this.#nextFlush
+    const flushed = this.#syncing.then(async () => {
       this.#nextFlush = undefined
       this.#drain()
-      await this.#writing
       if (this.#descriptor === undefined) return
       try {
         await sync(this.#descriptor)
@@ -119,7 +110,9 @@ class FileJournal implements Journal {
         this.#giveUp(error)
       }
     })
-    return this.#nextFlush
+    this.#nextFlush = flushed
+    this.#syncing = flushed
+    return flushed
   }
 
   async close(): Promise<void> {
@@ -137,22 +130,23 @@ class FileJournal implements Journal {
     pruneRuns(this.#options.directory, this.#options.keep)
   }
 
-  /** Hands everything pending to the file, after what was handed over before. */
+  /**
+   * Hands everything pending to the file, at once: a task whose start was reported may be killed with this process the next
+   * moment, and what it did must be known to have begun.
+   */
   #drain(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (this.#pending.length === 0) return
-    this.#writing = this.#writing.then(async () => {
-      const text = this.#pending.join('')
-      this.#pending = []
-      this.#pendingBytes = 0
-      if (text === '' || this.#descriptor === undefined) return
-      try {
-        await writeAll(this.#descriptor, Buffer.from(text))
-      } catch (error) {
-        this.#giveUp(error)
-      }
-    })
+    const text = this.#pending.join('')
+    this.#pending = []
+    this.#pendingBytes = 0
+    if (this.#descriptor === undefined) return
+    try {
+      writeAll(this.#descriptor, Buffer.from(text))
+    } catch (error) {
+      this.#giveUp(error)
+    }
   }
 
   #giveUp(error: unknown): void {
@@ -176,12 +170,9 @@ function isChatter(event: RunEvent): boolean {
   return event.type === 'node-output' || event.type === 'node-progress' || event.type === 'gate-answer'
 }
 
-async function writeAll(descriptor: number, bytes: Buffer): Promise<void> {
+function writeAll(descriptor: number, bytes: Buffer): void {
   let offset = 0
-  while (offset < bytes.length) {
-    const { bytesWritten } = await write(descriptor, bytes, offset)
-    offset += bytesWritten
-  }
+  while (offset < bytes.length) offset += writeSync(descriptor, bytes, offset)
 }
 
 function reason(error: unknown): string {

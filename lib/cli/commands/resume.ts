@@ -6,11 +6,13 @@ import { prepareTargets } from '../prepare.ts'
 import { findResumable, readRun, recordedTargets } from '../recorded.ts'
 
 /** `devstack resume [run]`: what is done and unchanged is taken over with its recorded value, the rest runs. */
-export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
-  const loaded = await openConfig(options, io)
+export async function command({ options: given, operands }: Invocation, io: Io): Promise<number> {
+  const loaded = await openConfig(given, io)
   const info = findResumable(loaded, operands[0])
   const record = readRun(loaded, info.runId, (text) => io.stderr.write(`Warning: ${text}\n`))
   const targets = await recordedTargets(record, loaded)
+  // what the first run was asked for holds on, unless something else is said now
+  const options = { ...record.asked, ...given }
   const prepared = await prepareTargets({ loaded, options, targets, io })
   try {
     if (options.dryRun) return await (await import('./plan.ts')).printPlan({ ...prepared }, io, record.values)

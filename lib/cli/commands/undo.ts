@@ -15,7 +15,7 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
   const targets = await recordedTargets(record, loaded)
   const prepared = await prepareTargets({ loaded, options, targets, io })
   try {
-    const pending = record.completed.filter((id) => !record.undone.has(id) && prepared.graph.nodes.has(id))
+    const pending = [...record.completed, ...record.interrupted].filter((id) => prepared.graph.nodes.has(id))
     if (options.dryRun) {
       const steps = [...pending].reverse().map((id): Step => {
         const { undo } = prepared.graph.nodes.get(id)!.definition
