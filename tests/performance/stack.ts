@@ -1,0 +1,136 @@
+/**
+ * Times of the HA stack, in one run beside docker compose on the very same files and images. Prints a table with ratios.
+ *
+ *     npm run bench -- [--runs 5] [--only cold,ephemeral,warm,noop,health,compose,compose-1s]
+ *
+ * "Really healthy" is the same for both: what `devstack run health` asks of every service, and a synchronous standby.
+ */
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { cleanUp, uniqueProject } from '../support/engine.ts'
+import { composeProgram } from './compose-peer.ts'
+
+const repository = dirname(dirname(import.meta.dirname))
+const { values: flags } = parseArgs({
+  options: { runs: { type: 'string', default: '5' }, only: { type: 'string' } },
+})
+const runs = Number(flags.runs)
+const all = ['cold', 'ephemeral', 'warm', 'noop', 'health', 'compose', 'compose-1s'] as const
+const wanted = new Set(flags.only?.split(',') ?? all)
+
+const project = uniqueProject('bench')
+const folder = mkdtempSync(join(tmpdir(), `${project}-`))
+const times = new Map<string, number[]>()
+
+function note(what: string, ms: number): void {
+  times.set(what, [...(times.get(what) ?? []), ms])
+  process.stdout.write(`${what}: ${(ms / 1000).toFixed(2)} s\n`)
+}
+
+interface Command {
+  readonly file: string
+  readonly args: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+}
+
+function timed({ file, args, env }: Command): Promise<number> {
+  const begun = performance.now()
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
+    child.once('error', reject)
+    child.once('close', (code) =>
+      code === 0
+        ? resolve(performance.now() - begun)
+        : reject(new Error(`${file} ${args.join(' ')} ended with ${code}\n${output}`)),
+    )
+  })
+}
+
+const devstack = (...args: string[]): Promise<number> =>
+  timed({ file: process.execPath, args: [join(repository, 'bin', 'devstack.js'), ...args] })
+
+const down = (): Promise<number> => devstack('run', 'down', '--volumes', '--yes')
+
+async function measureDevstack(): Promise<void> {
+  for (let round = 0; round < runs; round += 1) {
+    if (wanted.has('cold') || wanted.has('warm') || wanted.has('noop') || wanted.has('health')) {
+      const cold = await devstack('run', 'up')
+      if (wanted.has('cold')) note('cold', cold)
+    }
+    if (wanted.has('noop')) note('noop', await devstack('run', 'up'))
+    if (wanted.has('health')) note('health', await devstack('run', 'health'))
+    if (wanted.has('warm')) {
+      await devstack('run', 'down', '--yes')
+      note('warm', await devstack('run', 'up'))
+    }
+    await down()
+    if (wanted.has('ephemeral')) {
+      note('ephemeral', await devstack('run', 'up', '--ephemeral'))
+      await down()
+    }
+  }
+}
+
+/** The files as they are, with the usual intervals or with those of 1 s. */
+async function measureCompose(kind: 'compose' | 'compose-1s'): Promise<void> {
+  const program = composeProgram(mkdtempSync(join(tmpdir(), 'devstack-peer-')))
+  const own = join(folder, `${kind}.yml`)
+  const text = readFileSync(join(repository, 'compose', 'stack.yml'), 'utf8').replaceAll(
+    'context: ../',
+    `context: ${repository}/`,
+  )
+  writeFileSync(own, kind === 'compose' ? text : text.replaceAll('interval: 5s', 'interval: 1s'))
+  const args = ['--project-name', project, '--env-file', join(folder, '.env.local'), '--file', own]
+  for (let round = 0; round < runs; round += 1) {
+    const begun = performance.now()
+    await timed({ file: program, args: [...args, 'up', '--wait', '--no-build', '--quiet-pull'] })
+    note(`${kind} returns`, performance.now() - begun)
+    await timed({ file: program, args: [...args, 'down', '--volumes', '--timeout', '5'] })
+  }
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  return sorted[sorted.length >> 1]!
+}
+
+function print(): void {
+  const cold = times.get('cold') ? median(times.get('cold')!) : undefined
+  process.stdout.write(`\n| what | median s | worst s | to cold |\n| --- | --- | --- | --- |\n`)
+  for (const [what, measured] of times) {
+    const ratio = cold === undefined ? '' : (median(measured) / cold).toFixed(2)
+    process.stdout.write(
+      `| ${what} | ${(median(measured) / 1000).toFixed(2)} | ${(Math.max(...measured) / 1000).toFixed(2)} | ${ratio} |\n`,
+    )
+  }
+}
+
+try {
+  mkdirSync(join(folder, 'node_modules'))
+  symlinkSync(repository, join(folder, 'node_modules', 'devstack'), 'dir')
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
+  writeFileSync(
+    join(folder, 'devstack.config.ts'),
+    `import { defineConfig } from 'devstack'
+import { haStack } from 'devstack/packs'
+export default defineConfig({ name: '${project}', use: [haStack({ applications: false })] })
+`,
+  )
+  const bare: number[] = []
+  for (let round = 0; round < 10; round += 1) bare.push(await timed({ file: process.execPath, args: ['--eval', '0'] }))
+  process.stdout.write(`node --eval 0: ${median(bare).toFixed(0)} ms\n`)
+  // images and .env.local are made before anything is timed
+  await devstack('run', 'up')
+  await down()
+  await measureDevstack()
+  for (const kind of ['compose', 'compose-1s'] as const) if (wanted.has(kind)) await measureCompose(kind)
+  print()
+} finally {
+  await cleanUp(project)
+  rmSync(folder, { recursive: true, force: true })
+}
