@@ -17,11 +17,11 @@ export interface TestFile {
 
 const defaultDeadlineMs: Readonly<Record<Lane, number>> = { unit: 240_000, engine: 600_000, stack: 900_000 }
 
-/** All test files below `tests/`, in a stable order. */
+/** All test files below `tests/`, in a stable order; those of `tests/long/` take minutes and are run by hand. */
 export function findTestFiles(root: string): readonly TestFile[] {
   return globSync('tests/**/*.test.ts', {
     cwd: root,
-    exclude: ['**/node_modules/**', '**/fixtures/**', '**/.work-*/**'],
+    exclude: ['**/node_modules/**', '**/fixtures/**', '**/.work-*/**', 'tests/long/**'],
   })
     .map((path) => path.replaceAll('\\', '/'))
     .sort()
