@@ -1,7 +1,7 @@
 /** `test-etcd-loss`: one member lost, nothing stops; two lost, no quorum, and everything comes back with them. */
 import { endpoint, reachOf, type Task, z } from '../../lib/index.ts'
 import { etcdClientPort, readEtcd } from '../stack/etcd.ts'
-import { pause } from './clock.ts'
+import { now, pause } from './clock.ts'
 import { type ExperimentContext, type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresLoad } from './postgres-load.ts'
 
@@ -28,7 +28,7 @@ export function etcdLossTask(): Task<ExperimentOutcome> {
       const { members } = context.params
       const before = context.load('postgresql').ledger.all.length
       await pause(awayMs[members], context.signal)
-      const during = context.load('postgresql').ledger.all.filter(({ at }) => at > Date.now() - 3000).length
+      const during = context.load('postgresql').ledger.all.filter(({ at }) => at > now() - 3000).length
       if (members === 2) {
         context.note(
           during > 0

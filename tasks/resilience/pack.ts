@@ -1,9 +1,12 @@
 /** The `resilience` pack: failures of the HA stack as experiments. */
 import { definePack, type Pack, type TaskTree } from '../../lib/index.ts'
 import { cascadeTask } from './cascade.ts'
+import { chaosTask } from './chaos.ts'
 import { etcdLossTask } from './etcd-loss.ts'
+import { experimentsTask } from './experiments.ts'
 import { failoverTask } from './failover.ts'
 import { healLeftFaults } from './faults.ts'
+import { inspectTask } from './inspect.ts'
 import { pauseResumeTask } from './pause-resume.ts'
 import { redisFailoverTask } from './redis-failover.ts'
 import { rollingRestartTask } from './rolling-restart.ts'
@@ -26,5 +29,8 @@ function resilienceTasks(): TaskTree {
     'test-pause-resume': pauseResumeTask(),
     'test-backup-under-load': backupUnderLoadTask(),
     'validate-zero-loss': zeroLossTask(),
+    chaos: chaosTask(),
+    inspect: inspectTask(),
+    experiments: experimentsTask(),
   }
 }
