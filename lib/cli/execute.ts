@@ -6,12 +6,11 @@ import type { Ambient } from '../context.ts'
 import type { Reporter, RunEvent, Step } from '../engine/events.ts'
 import { buildGraph, type Graph, type GraphNode } from '../engine/graph.ts'
 import { type AnyContext, type Host, type RunResult, run } from '../engine/runner.ts'
-import type { Json } from '../engine/task.ts'
 import { DevstackError, formatError } from '../errors.ts'
 import { combine, createReporter, type Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { confirmDestruction } from '../session/confirm.ts'
-import { decideNode } from '../session/decide.ts'
+import { decideNode, type Recorded } from '../session/decide.ts'
 import { createHost } from '../session/host.ts'
 import { openLockHost } from '../session/lock.ts'
 import type { Memory } from '../session/memory.ts'
@@ -39,7 +38,7 @@ export interface ExecuteOptions {
   readonly runtime: Runtime
   readonly signal: AbortSignal
   readonly continues?: string
-  readonly recorded?: ReadonlyMap<string, { readonly value: Json; readonly fingerprint?: string }>
+  readonly recorded?: Recorded
 }
 
 export interface Executed {

@@ -7,6 +7,12 @@ import type { Json } from '../engine/task.ts'
 import { validated } from '../engine/value.ts'
 import type { Memory } from './memory.ts'
 
+/** Values that may be taken over, by node, with what led to them where that is known. */
+export type Recorded = ReadonlyMap<
+  string,
+  { readonly value: Json; readonly fingerprint?: string; readonly cause?: string }
+>
+
 export interface DecideOptions {
   /** Run also what is unchanged. */
   readonly force: boolean
@@ -14,7 +20,7 @@ export interface DecideOptions {
   /** Records of inputs and outputs; undefined with `--no-cache`. */
   readonly memory: Memory | undefined
   /** Values of an interrupted run that may be taken over, by node. */
-  readonly recorded?: ReadonlyMap<string, { readonly value: Json; readonly fingerprint?: string }>
+  readonly recorded?: Recorded
 }
 
 /** The decision about one node, whose needs are done. In the order: platform, the task's own look, records, recorded values. */
@@ -41,7 +47,7 @@ export async function decideNode(
     if (recorded.fingerprint !== undefined && recorded.fingerprint !== fingerprint)
       return { decision: 'run', cause: 'its code, or what it needs, has changed since', fingerprint }
     const value = recorded.value === null ? undefined : await validated(node.id, definition.returns, recorded.value)
-    return { decision: 'reuse', cause: 'done in the run that is continued', value }
+    return { decision: 'reuse', cause: recorded.cause ?? 'done in the run that is continued', value }
   }
   const cause = definition.effect === 'read' ? 'reads anew each time' : 'has nothing that says it is done'
   return { decision: 'run', cause, fingerprint }
