@@ -50,8 +50,10 @@ async function idsByService(): Promise<Map<string, string>> {
 }
 
 async function psql(sql: string): Promise<string> {
-  const status: { service: string; detail: string }[] = JSON.parse(await place.succeed(['run', 'status', '--json']))
-  const leader = status.find(({ detail }) => detail.startsWith('leader, timeline'))!.service
+  const health: { services: { service: string; detail: string }[] } = JSON.parse(
+    await place.succeed(['run', 'health', '--json']),
+  )
+  const leader = health.services.find(({ detail }) => detail.startsWith('leader, timeline'))!.service
   const words = ['run', 'exec', leader, '--', 'psql', '-U', 'postgres', '-qtAc', sql]
   return (await place.succeed(words.filter((word) => word !== '--'))).trim()
 }

@@ -119,7 +119,7 @@ export function checkout(options: CheckoutOptions): Checkout {
     async refused(args, { exitCode = 2, ...commandOptions } = {}) {
       const ended = await run(args, commandOptions)
       assert.is(ended.exitCode, exitCode, describe(args, ended))
-      assert.not.match(ended.stderr, /^ +at .*:\d+:\d+\)?$/m, describe(args, ended))
+      assert.not.match(ended.stderr, /^ {4}at .*:\d+:\d+\)?$/m, describe(args, ended))
       return ended.stderr
     },
     async remove({ engine = false } = {}) {
