@@ -1,0 +1,178 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Checkout, checkout } from '../support/checkout.ts'
+
+const configs = suite<{ test: Checkout }>('config files')
+configs.before.each((context) => {
+  context.test = checkout({ name: 'config', files: {}, modules: ['zod'] })
+})
+configs.after.each(async ({ test }) => test.remove())
+
+const script = (name: string) =>
+  `import { defineConfig, task } from 'devstack'\nexport default defineConfig({ tasks: { ${name}: task({ run: ({ log }) => log('${name} ran') }) } })\n`
+const yaml =
+  'tasks:\n  greet:\n    description: Says hello\n    run: echo hello from yaml\n  both:\n    needs: [greet]\n'
+
+for (const [file, text] of [
+  ['devstack.config.ts', script('greet')],
+  ['devstack.config.mts', script('greet')],
+  ['devstack.config.js', script('greet')],
+  ['devstack.config.mjs', script('greet')],
+  ['devstack.config.yaml', yaml],
+  ['devstack.config.json', '{ "tasks": { "greet": { "run": ["echo", "hello $HOME"] } } }'],
+  ['package.json', '{ "type": "module", "devstack": { "tasks": { "greet": { "run": "echo hi" } } } }'],
+  ['.config/devstack.config.ts', script('greet')],
+] as const) {
+  configs(file, async ({ test }) => {
+    test.write({ [file]: text, 'deep/er/x': '' })
+    const output = await test.succeed(['run', 'greet', '--verbose'])
+    assert.match(output, /greet ran|hello|hi/)
+    if (file.endsWith('.json') && file !== 'package.json') assert.match(output, 'hello $HOME')
+    assert.match(await test.succeed(['list'], { cwd: 'deep/er' }), 'greet')
+  })
+}
+
+configs('no config at all says how to get one', async ({ test }) => {
+  const refused = await test.refused(['list'])
+  assert.match(refused, 'There is no devstack config')
+  assert.match(refused, 'devstack init')
+})
+
+/** Each broken in its own way: what must be said of it, and where. */
+const broken: readonly (readonly [name: string, file: string, text: string, message: RegExp, place: RegExp])[] = [
+  [
+    'throws',
+    'devstack.config.ts',
+    "const a = 1\nthrow new Error('no luck')\n",
+    /no luck/,
+    /devstack\.config\.ts:2:\d+[\s\S]*2 \| throw new Error/,
+  ],
+  ['throws no Error', 'devstack.config.ts', "throw 'text'\n", /text/, /devstack\.config\.ts/],
+  ['exports nothing', 'devstack.config.ts', 'const a = 1\n', /no default/, /devstack\.config\.ts/],
+  ['exports a number', 'devstack.config.ts', 'export default 5\n', /a number/, /devstack\.config\.ts/],
+  [
+    'exports a promise that rejects',
+    'devstack.config.ts',
+    "export default Promise.reject(new Error('later'))\n",
+    /later/,
+    /devstack\.config\.ts:1/,
+  ],
+  [
+    'has a syntax error',
+    'devstack.config.ts',
+    'const a = 1\nconst = 2\n',
+    /./,
+    /devstack\.config\.ts:2:\d+[\s\S]*2 \| const = 2/,
+  ],
+  [
+    'has a syntax error in plain JavaScript',
+    'devstack.config.mjs',
+    'const a = 1\nconst = 2\n',
+    /./,
+    /devstack\.config\.mjs:2/,
+  ],
+  [
+    'imports what is not there',
+    'devstack.config.ts',
+    "const a = 1\nimport x from 'no-such-package'\n",
+    /no-such-package/,
+    /devstack\.config\.ts:2:\d+/,
+  ],
+  [
+    'has an unknown setting',
+    'devstack.config.ts',
+    'export default { taks: {} }\n',
+    /"taks" is no setting/,
+    /devstack\.config\.ts/,
+  ],
+  [
+    'has an undefined task',
+    'devstack.config.ts',
+    'export default { tasks: { a: undefined } }\n',
+    /"a" in devstack\.config\.ts is undefined/,
+    /./,
+  ],
+  ['has broken YAML', 'devstack.config.yaml', 'tasks:\n  a: [1\n', /./, /devstack\.config\.yaml:\d+:\d+/],
+  [
+    'has a wrong YAML key',
+    'devstack.config.yaml',
+    'tasks:\n  a:\n    rnu: echo\n',
+    /rnu/,
+    /devstack\.config\.yaml:3:5[\s\S]*3 \| {5}rnu: echo/,
+  ],
+  [
+    'has a wrong YAML value',
+    'devstack.config.yaml',
+    'tasks:\n  a:\n    run: echo\n    timeout: soon\n',
+    /duration/,
+    /devstack\.config\.yaml:4/,
+  ],
+  ['has broken JSON', 'devstack.config.json', '{ "tasks": {\n "a": }\n', /./, /devstack\.config\.json:\d+:\d+/],
+  [
+    'has a broken package.json',
+    'package.json',
+    '{ "devstack": {\n "tasks": { "a": { "rnu": 1 } } } }',
+    /rnu/,
+    /package\.json/,
+  ],
+]
+for (const [name, file, text, message, place] of broken) {
+  configs(`a config that ${name} is told with its place, and nothing runs`, async ({ test }) => {
+    test.write({ [file]: text })
+    for (const args of [['list'], ['run', 'a']]) {
+      const refused = await test.refused(args)
+      assert.match(refused, message)
+      assert.match(refused, place)
+    }
+  })
+}
+
+configs('a promise of a config is awaited', async ({ test }) => {
+  const text =
+    script('greet').replace('export default ', 'const config = ') + 'export default Promise.resolve(config)\n'
+  test.write({ 'devstack.config.ts': text })
+  await test.succeed(['run', 'greet'])
+})
+
+configs('included configs run in their own folder, with their own namespace', async ({ test }) => {
+  test.write({
+    'devstack.config.ts': `import { defineConfig, group, named, task } from 'devstack'
+export default defineConfig({ include: { api: 'packages/api', web: 'packages/web/devstack.config.yaml' }, tasks: { all: group({ a: named('api:where'), w: named('web:where') }) } })`,
+    'packages/api/devstack.config.ts': `import { defineConfig, task } from 'devstack'
+export default defineConfig({ tasks: { where: task({ cwd: 'src', run: ({ $ }) => $\`pwd\` }) } })`,
+    'packages/api/src/x': '',
+    'packages/web/devstack.config.yaml': 'tasks:\n  where:\n    run: pwd\n',
+  })
+  const output = await test.succeed(['run', 'all', '--verbose'])
+  assert.match(output, `${test.directory}/packages/api/src`)
+  assert.match(output, `${test.directory}/packages/web`)
+})
+
+configs('cycles are printed whole, and the same whoever is asked', async ({ test }) => {
+  test.write({
+    'devstack.config.ts': `import { defineConfig, definePack, named, task } from 'devstack'
+const run = () => {}
+const pack = definePack({ name: 'p', tasks: { inPack: task({ needs: { x: named('outside') }, run }) } })
+export default defineConfig({ use: [pack], tasks: {
+  self: task({ needs: { me: named('self') }, run }), a: task({ needs: { b: named('b') }, run }), b: task({ needs: { c: named('c') }, run }), c: task({ needs: { a: named('a') }, run }),
+  outside: task({ needs: { x: named('inPack') }, run }) } })`,
+  })
+  assert.match(await test.refused(['run', 'self']), 'Task "self" needs itself.')
+  for (const name of ['a', 'b', 'c']) assert.match(await test.refused(['run', name]), 'a → b → c → a')
+  for (const name of ['inPack', 'outside'])
+    assert.match(await test.refused(['plan', name]), 'inPack → outside → inPack')
+})
+
+configs('a need on an undefined import is told', async ({ test }) => {
+  test.write({
+    'a.ts':
+      "import { task } from 'devstack'\nimport { b } from './b.ts'\nexport const a = task({ needs: { b }, run: () => 1 })\n",
+    'b.ts':
+      "import { task } from 'devstack'\nimport { a } from './a.ts'\nexport const b = task({ needs: { get a() { return a } }, run: () => 1 })\n",
+    'devstack.config.ts':
+      "import { defineConfig, task } from 'devstack'\nconst oops: any = {}\nexport default defineConfig({ tasks: { broken: task({ needs: { image: oops.image }, run: () => 1 }) } })\n",
+  })
+  assert.match(await test.refused(['run', 'broken']), 'needs "image", which is undefined')
+})
+
+configs.run()
