@@ -164,7 +164,7 @@ async function apply(settings: DataSettings, application: Application): Promise<
 /** The client as the library sees it; tells which migrations were committed, and the text that failed. */
 function listen(client: Client, committed: (name: string) => void) {
   let recorded: string | undefined
-  let failed = ''
+  let failed: string | undefined
   const query = async (...words: unknown[]): Promise<unknown> => {
     const text = typeof words[0] === 'string' ? words[0] : ''
     try {
@@ -176,12 +176,13 @@ function listen(client: Client, committed: (name: string) => void) {
       }
       return answer
     } catch (thrown) {
-      failed = text
+      // what fails after it does so because of it
+      failed ??= text
       throw thrown
     }
   }
   // the library uses nothing else of a connected client
-  return { client: { query } as unknown as Client, failed: () => failed }
+  return { client: { query } as unknown as Client, failed: () => failed ?? '' }
 }
 
 const insertion = new RegExp(`INSERT INTO "public"\\."${tableName}" .*VALUES \\('([^']+)'`)

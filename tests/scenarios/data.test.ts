@@ -1,0 +1,137 @@
+// needs: stack
+/** Data on a real stack: migrations (TC-016), survival of down and up (TC-022), backup and restore (TC-023). */
+import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Checkout, checkout } from '../support/checkout.ts'
+import { scenarioEngine } from '../support/engine.ts'
+import { psql, redis } from '../support/stack-data.ts'
+
+const test = suite('data')
+const engine = await scenarioEngine()
+/** A cold start on a machine that does other things, too. */
+const patience = { timeout: 400_000 }
+
+let place: Checkout
+
+const rooms = 'CREATE TABLE rooms (id int PRIMARY KEY, name text NOT NULL);\n'
+const guests = `CREATE TABLE guests (id int PRIMARY KEY, room int NOT NULL REFERENCES rooms, name text);
+CREATE INDEX guests_room ON guests (room);
+`
+test.before(() => {
+  place = checkout({
+    name: 'data',
+    files: (project) => ({
+      'devstack.config.ts': `import { defineConfig } from 'devstack'
+import { dataPack, haStack } from 'devstack/packs'
+export default defineConfig({ name: '${project}', use: [haStack({ applications: false }), dataPack()] })
+`,
+      'migrations/0001-rooms.sql': rooms,
+      'migrations/0002-guests.sql': guests,
+      'seeds/0001-rooms.sql': `INSERT INTO rooms VALUES (1, 'Red'), (2, 'Blue') ON CONFLICT DO NOTHING;
+INSERT INTO guests SELECT n, 1 + n % 2, 'guest ' || n FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING;
+`,
+    }),
+  })
+})
+test.after(() => place.remove({ engine: true }))
+
+/** What a command says that fails, wherever it says it. */
+const fails = async (args: readonly string[], { exitCode = 2 }: { exitCode?: number } = {}): Promise<string> => {
+  const ended = await place.run(args, patience)
+  const said = `${ended.stdout}\n${ended.stderr}`
+  assert.is(ended.exitCode, exitCode, said)
+  return said
+}
+
+const backups = (): string[] => {
+  const folder = join(place.directory, '.devstack', 'backups')
+  return existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => !name.startsWith('.'))
+        .sort()
+    : []
+}
+const counted = "SELECT (SELECT count(*) FROM rooms) || ' ' || (SELECT count(*) FROM guests)"
+
+if (engine.state === 'missing') {
+  test.skip(`not run: ${engine.reason}`, () => {})
+} else {
+  test('TC-016: migrations are applied in order, recorded, seen by the replicas, and refused once edited', async () => {
+    assert.match(await fails(['run', 'migrate'], { exitCode: 1 }), /STACK_NOT_UP|not up/)
+    await place.succeed(['run', 'up'], patience)
+
+    await place.succeed(['run', 'migrate', '--dry-run'], patience)
+    assert.is(await psql(place, "SELECT to_regclass('rooms') IS NULL"), 't')
+
+    await place.succeed(['run', 'migrate', '--to', '1'], patience)
+    assert.is(await psql(place, "SELECT to_regclass('rooms') IS NOT NULL AND to_regclass('guests') IS NULL"), 't')
+    await place.succeed(['run', 'migrate'], patience)
+    for (const member of ['postgres1', 'postgres2', 'postgres3'])
+      assert.is(await psql(place, "SELECT to_regclass('guests') IS NOT NULL", { member }), 't', `${member} has it`)
+    assert.is(
+      await psql(place, "SELECT string_agg(name, ' ' ORDER BY id) FROM devstack_migrations"),
+      '0001-rooms 0002-guests',
+    )
+    assert.is(await psql(place, "SELECT tableowner FROM pg_tables WHERE tablename = 'guests'"), 'app')
+
+    place.write({ 'migrations/0001-rooms.sql': `${rooms}-- changed\n` })
+    assert.match(await fails(['run', 'migrate']), /0001-rooms was edited/)
+    place.write({ 'migrations/0001-rooms.sql': rooms, 'migrations/0003-broken.sql': 'CREATE TABLE a ();\nSELEC 1;\n' })
+    const broken = await fails(['run', 'migrate', '--no-backup'], { exitCode: 1 })
+    assert.match(broken, /0003-broken\.sql:2:1/)
+    assert.is(await psql(place, "SELECT to_regclass('a') IS NULL"), 't', 'nothing of it is left')
+    place.write({ 'migrations/0003-broken.sql': 'CREATE TABLE a ();\n' })
+    await place.succeed(['run', 'migrate', '--no-backup'], patience)
+
+    await place.succeed(['run', 'seed'], patience)
+    await place.succeed(['run', 'seed'], patience)
+    assert.is(await psql(place, counted), '2 1000', 'twice is once')
+  })
+
+  test('TC-023: a backup is proved, brought back into the running cluster, and undone', async () => {
+    await redis(place, ['MSET', 'one', '1', 'two words', '2'])
+    await place.succeed(['run', 'backup', '--verify'], patience)
+    const id = backups().at(-1)!
+    const folder = join(place.directory, '.devstack', 'backups', id)
+    const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'))
+    assert.is(manifest.redis.keys, 2)
+    assert.ok(existsSync(join(folder, 'verified.json')))
+
+    await psql(place, 'DROP TABLE guests; UPDATE rooms SET name = upper(name)')
+    await redis(place, ['FLUSHALL'])
+    await place.succeed(['run', 'restore', id], patience)
+    assert.is(await psql(place, counted), '2 1000')
+    assert.is(await psql(place, "SELECT string_agg(name, ' ' ORDER BY id) FROM rooms"), 'Red Blue')
+    assert.is(await redis(place, ['GET', 'two words']), '2')
+    for (const member of ['postgres1', 'postgres2', 'postgres3'])
+      assert.is(await psql(place, counted, { member }), '2 1000', `${member} has it`)
+    const databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE NOT datistemplate"
+    assert.is(await psql(place, databases), 'app postgres')
+
+    await place.succeed(['undo', '--yes'], patience)
+    assert.is(await psql(place, "SELECT to_regclass('guests') IS NULL"), 't', 'as it was before the restore')
+    await place.succeed(['run', 'restore', id, '--no-backup', '--yes'], patience)
+    assert.is(await psql(place, counted), '2 1000')
+  })
+
+  test('a damaged backup is refused before anything is touched', async () => {
+    const id = backups().at(-1)!
+    truncateSync(join(place.directory, '.devstack', 'backups', id, 'app.dump'), 100)
+    assert.match(await fails(['run', 'restore', id], { exitCode: 1 }), /app\.dump has 100 bytes/)
+    assert.match(await fails(['run', 'restore', 'nosuch']), /no backup "nosuch"/)
+    assert.is(await psql(place, counted), '2 1000')
+  })
+
+  test('TC-022: data survives down and up', async () => {
+    await place.succeed(['run', 'down'], patience)
+    await place.succeed(['run', 'up'], patience)
+    assert.is(await psql(place, counted), '2 1000')
+    assert.is(await redis(place, ['GET', 'one']), '1')
+    await place.succeed(['run', 'flush-cache', '--yes'], patience)
+    assert.is(await redis(place, ['DBSIZE']), '0')
+  })
+}
+
+test.run()
