@@ -1,10 +1,11 @@
 /** `pause` and `resume`: the whole stack frozen where it is, and thawed. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { type ContainerSummary, type Task, task } from '../../lib/index.ts'
-import { longTime } from './clock.ts'
 import { chosen, projectContainers, serviceOf } from './handles.ts'
 import { record } from './health.ts'
-import { episodes, type HistoryRecord, historyFile, readHistory } from './history.ts'
-import { bringBack, leaderOf, leaseMs } from './recover.ts'
+import { historyFile, readHistory } from './history.ts'
+import { outlivedLease, pauseOf } from './lease.ts'
+import { bringBack } from './recover.ts'
 import { type Around, inOrder, type LifecycleOptions, seconds } from './starting.ts'
 import { groupOf } from './state.ts'
 
@@ -15,21 +16,26 @@ export function pauseTask(options: LifecycleOptions): Task<undefined> {
     effect: 'change',
     runLocks: ['stack'],
     run: async (context) => {
-      const { runtime, signal, log } = context
+      const { log } = context
       const containers = chosen(await projectContainers(context), undefined)
       const running = containers.filter(({ state }) => state === 'running')
       const began = performance.now()
-      // clients before what they use: nobody is left waiting for somebody frozen
-      await inOrder(
-        running.map(serviceOf),
-        groupsOf(await options.dependencies(context)),
-        'dependents-first',
-        async (service) => {
+      try {
+        // clients before what they use: nobody is left waiting for somebody frozen
+        const order = groupsOf(await options.dependencies(context))
+        await inOrder(running.map(serviceOf), order, 'dependents-first', async (service) => {
           await Promise.all(
-            running.filter((one) => serviceOf(one) === service).map(({ id }) => runtime.pause(id, { signal })),
+            running.filter((one) => serviceOf(one) === service).map((container) => freeze(container, context)),
           )
-        },
-      )
+        })
+      } catch (thrown) {
+        // half a frozen stack is worse than none
+        await thaw(await projectContainers({ ...context, signal: AbortSignal.timeout(30_000) }), {
+          ...context,
+          signal: AbortSignal.timeout(30_000),
+        })
+        throw thrown
+      }
       log(
         running.length === 0
           ? 'nothing runs'
@@ -60,28 +66,31 @@ export function resumeTask(options: LifecycleOptions): Task<undefined> {
         return
       }
       const history = readHistory(historyFile(project))
-      const pausedMs = pauseOf(history)
+      const frozenMs = pauseOf(history)
       const began = performance.now()
       await thaw(frozen, context)
       const recovery = await bringBack(context, options)
       const took = seconds(performance.now() - began)
       log(`${frozen.length} containers thawed, healthy after ${took}`)
       for (const line of recovery.done) log(line)
-      const lease = await leaseMs(context)
-      if (pausedMs !== undefined && lease !== undefined && pausedMs > lease) {
-        const before = leaderBefore(history)
-        const after = await leaderOf(context)
-        const outcome =
-          before === undefined || after === undefined || before === after
-            ? `${after ?? 'its leader'} leads again`
-            : `${after} leads in place of ${before}`
-        log(
-          `the freeze of ${longTime(pausedMs)} outlived the PostgreSQL leader's lease of ${longTime(lease)}: ${outcome}`,
-        )
-      }
+      const outlived = await outlivedLease(history, frozenMs, context)
+      if (outlived !== undefined) log(outlived)
       await record('resume', context, options)
     },
   })
+}
+
+/** On a busy machine the kernel can fail to stop all processes of a container in time ("unable to freeze"); then once more. */
+async function freeze({ id }: ContainerSummary, { runtime, signal }: Around): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await runtime.pause(id, { signal })
+    } catch (thrown) {
+      signal.throwIfAborted()
+      if (attempt === 5) throw thrown
+      await delay(100 * attempt, undefined, { signal })
+    }
+  }
 }
 
 /** Of dependencies between services those that order clients before servers; members of one cluster freeze together. */
@@ -98,19 +107,4 @@ export async function thaw(containers: readonly ContainerSummary[], context: Aro
   const isConsensus = (one: ContainerSummary): boolean => groupOf(serviceOf(one)) === 'etcd'
   for (const part of [frozen.filter(isConsensus), frozen.filter((one) => !isConsensus(one))])
     await Promise.all(part.map(({ id }) => runtime.unpause(id, { signal })))
-}
-
-/** How long the stack has been frozen, when it was seen to be. */
-export function pauseOf(history: readonly HistoryRecord[], now = Date.now()): number | undefined {
-  const last = episodes(history, now).at(-1)
-  return last?.state === 'paused' ? last.to - last.from : undefined
-}
-
-/** The PostgreSQL leader as it was last seen. */
-export function leaderBefore(history: readonly HistoryRecord[]): string | undefined {
-  for (const { services } of history.toReversed()) {
-    const leader = Object.entries(services).find(([, { detail }]) => detail.startsWith('leader, timeline'))
-    if (leader) return leader[0]
-  }
-  return undefined
 }

@@ -16,17 +16,24 @@ export function psqlTask(variables: () => Promise<Readonly<Record<string, string
       user: z.string().default('postgres').meta({ short: 'U' }).describe('as this role'),
       command: z.string().optional().meta({ short: 'c' }).describe('run this and end'),
       replica: z.boolean().default(false).describe('on a replica, which only reads'),
-      words: z.array(z.string()).optional().meta({ positional: 'rest' }).describe('further words for psql'),
+      words: z
+        .array(z.string())
+        .optional()
+        .meta({ positional: 'rest' })
+        .describe('a database and further words for psql, such as: app -tA'),
     }),
     run: async (context) => {
       const { params } = context
       const handle = await findPostgres(context, params.replica)
-      const command = ['psql', `--username=${params.user}`, `--dbname=${params.database}`]
+      const words = params.words ?? []
+      const command = ['psql', `--username=${params.user}`]
+      // the first word is psql's own for the database
+      if (words.length === 0) command.push(`--dbname=${params.database}`)
       // the socket is the superuser's; everybody else logs in with a password, which no process list shows
       const own = (await variables())[`${params.user.toUpperCase()}_PASSWORD`]
       const login = params.user === 'postgres' ? {} : { PGHOST: '127.0.0.1', ...(own ? { PGPASSWORD: own } : {}) }
       if (params.command !== undefined) command.push('--set=ON_ERROR_STOP=1', '--command', params.command)
-      await attachTo(handle, { command: [...command, ...(params.words ?? [])], environment: login }, context)
+      await attachTo(handle, { command: [...command, ...words], environment: login }, context)
     },
   })
 }

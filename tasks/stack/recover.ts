@@ -1,6 +1,5 @@
 /** `recover`: after sleep, hibernation, a crash of the engine or of single members, the stack is brought back. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { z } from 'zod'
 import {
   type ContainerSummary,
   DevstackError,
@@ -8,7 +7,6 @@ import {
   handleOf,
   messageOf,
   reachOf,
-  type ServiceHandle,
   type Task,
   task,
 } from '../../lib/index.ts'
@@ -16,21 +14,11 @@ import { type Clock, clockJumps, describeJump, longTime, machineClock } from './
 import { chosen, projectContainers, runningHandles, serviceOf } from './handles.ts'
 import { readHealth, record } from './health.ts'
 import { historyFile, readHistory } from './history.ts'
-import { requestJson } from './http.ts'
-import { patroniPort, postgresLeader } from './patroni.ts'
+import { leaderHandle, outlivedLease, pauseOf } from './lease.ts'
 import { parseInfo } from './redis.ts'
 import { askRedis } from './resp.ts'
 import { sentinelPort } from './sentinel.ts'
-import {
-  type Around,
-  inOrder,
-  isMember,
-  type LifecycleOptions,
-  ready,
-  replicated,
-  seconds,
-  startInOrder,
-} from './starting.ts'
+import { type Around, inOrder, type LifecycleOptions, ready, replicated, seconds, startInOrder } from './starting.ts'
 import type { ServiceRow } from './table.ts'
 
 type Logging = Around & { log(text: string): void }
@@ -54,12 +42,16 @@ export function recoverTask(options: RecoverOptions): Task<undefined> {
     runLocks: ['stack'],
     run: async (context) => {
       const { log, project } = context
-      const last = readHistory(historyFile(project)).at(-1)
+      const history = readHistory(historyFile(project))
+      const last = history.at(-1)
+      const frozenMs = pauseOf(history)
       const jumps = last?.clock ? clockJumps(last.clock, (options.clock ?? machineClock)()) : []
       for (const jump of jumps) log(`since the stack was last seen, ${describeJump(jump)}`)
       const began = performance.now()
       const { found, done } = await bringBack(context, options)
       for (const line of [...found, ...done]) log(line)
+      const outlived = found.length > 0 ? await outlivedLease(history, frozenMs, context) : undefined
+      if (outlived !== undefined) log(outlived)
       const drift = await driftOf(context)
       if (drift !== undefined && Math.abs(drift) > driftMs) {
         log(
@@ -196,34 +188,6 @@ async function writable(context: Around): Promise<void> {
     }
     await delay(100, undefined, { signal })
   }
-}
-
-async function leaderHandle(context: Around): Promise<ServiceHandle | undefined> {
-  const { runtime, signal } = context
-  const handles = await runningHandles(context)
-  const single = handles.find(({ service }) => service === 'postgres')
-  const members = handles.filter(({ service }) => isMember(service))
-  if (single || members.length === 0) return single
-  return (await postgresLeader(members, { signal, reach: await reachOf(runtime, signal) })).handle
-}
-
-/** Name of the PostgreSQL leader; `undefined` without a cluster or a leader. */
-export async function leaderOf(context: Around): Promise<string | undefined> {
-  return (await leaderHandle(context).catch(() => undefined))?.service
-}
-
-const configSchema = z.object({ ttl: z.number().default(30) })
-/** Patroni takes lower values for this one, and says so in its log alone. */
-const shortestLease = 20
-
-/** How long the PostgreSQL leader keeps its role without renewing it; `undefined` without a cluster. */
-export async function leaseMs(context: Around): Promise<number | undefined> {
-  const { runtime, signal } = context
-  const member = (await runningHandles(context)).find(({ service }) => isMember(service))
-  if (!member) return undefined
-  const answer = await requestJson(endpoint(member, patroniPort, await reachOf(runtime, signal)), '/config', { signal })
-  const parsed = configSchema.safeParse(answer.body)
-  return parsed.success ? Math.max(parsed.data.ttl, shortestLease) * 1000 : undefined
 }
 
 /** Milliseconds that the containers' clock is ahead of this machine's; matters where the engine runs in a virtual machine. */

@@ -183,7 +183,7 @@ if (engine.state === 'missing') {
     assert.ok(load.confirmed.length > 50)
     assert.match(said, /postgres\d leads in place of postgres\d/)
     assert.match(said, /redis\d is Redis master in place of redis\d/)
-    const kept = await run('psql', '-c', 'SELECT email FROM students', '--', '--tuples-only', '--no-align')
+    const kept = await run('psql', 'app', '-tAc', 'SELECT email FROM students')
     const emails = new Set(kept.split('\n'))
     assert.equal(
       load.confirmed.filter((email) => !emails.has(email)),
