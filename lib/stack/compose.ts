@@ -109,7 +109,18 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
     images,
     ready(names) {
       const wanted = names && names.length > 0 ? names : Object.keys(model.services)
-      return Object.fromEntries(wanted.map((name) => [name, require(model, services, name).ready]))
+      // what others wait for until it has ended is a job, not a service
+      const jobs = new Set(
+        Object.values(model.services)
+          .flatMap(composeDependencies)
+          .flatMap(({ service, condition }) => (condition === 'service_completed_successfully' ? [service] : [])),
+      )
+      return Object.fromEntries(
+        wanted.map((name) => {
+          const tasks = require(model, services, name)
+          return [name, jobs.has(name) ? tasks.completed : tasks.ready]
+        }),
+      )
     },
   }
 }

@@ -91,6 +91,7 @@ test('a container that exits at once fails its gate at once, with an autopsy', a
     image: ${baseImage}
     command: [sh, -c, 'echo no configuration >&2; exit 7']
     network_mode: none
+    healthcheck: { test: [CMD, 'false'] }
   later:${sleeper}
     depends_on: { web: { condition: service_healthy } }
 `)
@@ -190,7 +191,7 @@ test('a broken file is refused with its place before anything happens', async ()
     ['services:\n  web:\n    image: x\n    gpus: all\n', /services\.web\.gpus/],
     ['services:\n  web:\n    image: "${NOT_SET:?set it}"\n', /NOT_SET[\s\S]*set it/],
     ['services:\n  web:\n    image: x\n    ports: ["99999:1"]\n', /99999/],
-    ['services:\n  a: { image: x, depends_on: [b] }\n  b: { image: x, depends_on: [a] }\n', /a → b → a/],
+    ['services:\n  a: { image: x, depends_on: [b] }\n  b: { image: x, depends_on: [a] }\n', /a -> b -> a/],
   ]
   for (const [yaml, expected] of cases) {
     const place = stackOf(yaml)
