@@ -4,7 +4,6 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
-import { cosmiconfig } from 'cosmiconfig'
 import { DevstackError, messageOf, type Place } from '../errors.ts'
 import type { Config, Pack } from './define.ts'
 import { Registry } from './registry.ts'
@@ -122,20 +121,26 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
 }
 
 async function search(directory: string): Promise<string> {
+  // the first place that is looked at anyway; without loading what looks further
+  const here = join(directory, searchPlaces[0]!)
+  if (existsSync(here)) return here
+  const { cosmiconfig } = await import('cosmiconfig')
   const explorer = cosmiconfig('devstack', {
     searchPlaces,
     stopDir: '/',
     searchStrategy: 'global',
     cache: false,
     // only the place is wanted here: reading is ours, so that errors carry line and column
-    loaders: Object.fromEntries(
-      ['.ts', '.mts', '.js', '.mjs', '.yaml', '.yml', 'noExt'].map((key) => [key, () => ({})]),
-    ),
+    loaders: Object.fromEntries([
+      ...['.ts', '.mts', '.js', '.mjs', '.yaml', '.yml', 'noExt'].map((key) => [key, () => ({})]),
+      ['.json', (path: string, text: string) => (basename(path) === 'package.json' ? parsePackage(path, text) : {})],
+    ]),
   })
   let found: { filepath: string } | null
   try {
     found = await explorer.search(directory)
   } catch (thrown) {
+    if (thrown instanceof DevstackError) throw thrown
     throw new DevstackError({ kind: 'config', code: 'CONFIG_SYNTAX', message: messageOf(thrown), cause: thrown })
   }
   if (found) return found.filepath
@@ -145,6 +150,15 @@ async function search(directory: string): Promise<string> {
     message: `There is no devstack config in ${directory} or above it.`,
     hint: 'devstack init writes one.',
   })
+}
+
+function parsePackage(file: string, text: string): { readonly devstack?: unknown } {
+  try {
+    return JSON.parse(text)
+  } catch (thrown) {
+    const message = `package.json can not be read: ${messageOf(thrown)}.`
+    throw new DevstackError({ kind: 'config', code: 'CONFIG_SYNTAX', message, place: { file }, cause: thrown })
+  }
 }
 
 function findIn(directory: string): string | undefined {
@@ -163,7 +177,7 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
     const { parsePlainConfig } = await import('./plain.ts')
     let text = readText(file)
     if (basename(file) === 'package.json')
-      text = JSON.stringify((JSON.parse(text) as { devstack?: unknown }).devstack ?? {})
+      text = JSON.stringify(parsePackage(file, text).devstack ?? {})
     return parsePlainConfig(text, file)
   }
   let exported: unknown
