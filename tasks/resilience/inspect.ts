@@ -1,7 +1,9 @@
 /** `inspect`: etcd, Patroni, Redis and Sentinel, each asked at every member at the same time. */
 import {
   type Ambient,
+  type ContainerState,
   endpoint,
+  handleOf,
   messageOf,
   type Reach,
   reachOf,
@@ -11,6 +13,7 @@ import {
   z,
 } from '../../lib/index.ts'
 import { etcdClientPort, readEtcd } from '../stack/etcd.ts'
+import { notUp, projectContainers, serviceOf } from '../stack/handles.ts'
 import { requestJson } from '../stack/http.ts'
 import { patroniPort, readPatroni, readPatroniCluster } from '../stack/patroni.ts'
 import { parseInfo, readRedis, redisPort } from '../stack/redis.ts'
@@ -18,7 +21,6 @@ import { askRedis } from '../stack/resp.ts'
 import { readSentinel, sentinelPort } from '../stack/sentinel.ts'
 import { formatInspection } from './inspect-text.ts'
 import { connectPostgres } from './postgres-client.ts'
-import { stackServices } from './steady-state.ts'
 
 type Around = Ambient & { readonly signal: AbortSignal }
 
@@ -84,7 +86,9 @@ const historySchema = z.array(z.tuple([z.number(), z.number(), z.string()]).rest
 /** Asks everybody at once; who does not answer in 400 ms is part of the answer. */
 export async function inspectStack(around: Around): Promise<Inspection> {
   const started = performance.now()
-  const [services, reach] = await Promise.all([stackServices(around), reachOf(around.runtime, around.signal)])
+  const [containers, reach] = await Promise.all([projectContainers(around), reachOf(around.runtime, around.signal)])
+  if (containers.length === 0) throw notUp()
+  const services = containers.map((one) => ({ ...handleOf(one, serviceOf(one)), state: one.state }))
   const place = { services, reach, env: around.env, signal: around.signal }
   const [etcd, postgresql, redis, sentinel] = await Promise.all([
     etcdOf(place),
@@ -95,19 +99,27 @@ export async function inspectStack(around: Around): Promise<Inspection> {
   return { etcd, postgresql, redis, sentinel, tookMs: Math.round(performance.now() - started) }
 }
 
+/** A service with the state of its container: one that does not run has no address to ask at. */
+type Member = ServiceHandle & { readonly state: ContainerState }
+
 interface Place {
-  readonly services: readonly ServiceHandle[]
+  readonly services: readonly Member[]
   readonly reach: Reach
   readonly env: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
 
-const named = ({ services }: Place, pattern: RegExp): readonly ServiceHandle[] =>
+const named = ({ services }: Place, pattern: RegExp): readonly Member[] =>
   services.filter(({ service }) => pattern.test(service))
 
 const soon = ({ signal }: Place): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
 
-async function told<T>(place: Place, member: string, ask: (signal: AbortSignal) => Promise<T>): Promise<Told<T>> {
+async function told<T>(
+  place: Place,
+  { service: member, state }: Member,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<Told<T>> {
+  if (state !== 'running') return { member, error: `its container is ${state}` }
   try {
     return { member, ...(await ask(soon(place))) }
   } catch (thrown) {
@@ -118,26 +130,26 @@ async function told<T>(place: Place, member: string, ask: (signal: AbortSignal) 
 }
 
 async function etcdOf(place: Place): Promise<Inspection['etcd']> {
-  const handles = named(place, /^etcd\d+$/)
-  const addresses = handles.map((handle) => endpoint(handle, etcdClientPort, place.reach))
-  try {
-    const view = await readEtcd(addresses, { signal: soon(place) })
-    const nameOf = (id: string | undefined) => view.members.find((member) => member.id === id)?.name
-    return {
-      leader: view.leader ?? null,
-      revision: view.revision ?? null,
-      members: view.statuses.map((status, index) => {
-        const member = handles[index]!.service
-        if ('error' in status) return { member, error: status.error }
-        const role = status.leaderId === status.memberId ? 'leader' : `follows ${nameOf(status.leaderId) ?? 'nobody'}`
-        const { term, index: raftIndex, sizeBytes, errors, version } = status
-        return { member, role, term, index: raftIndex, sizeBytes, alarms: errors, version }
-      }),
-    }
-  } catch (thrown) {
-    place.signal.throwIfAborted()
-    const members = handles.map(({ service }) => ({ member: service, error: messageOf(thrown) }))
-    return { leader: null, revision: null, members }
+  const all = named(place, /^etcd\d+$/)
+  const asked = all.filter(({ state }) => state === 'running')
+  const view = await readEtcd(
+    asked.map((handle) => endpoint(handle, etcdClientPort, place.reach)),
+    { signal: soon(place) },
+  ).catch(() => undefined)
+  place.signal.throwIfAborted()
+  const nameOf = (id: string | undefined) => view?.members.find((member) => member.id === id)?.name
+  return {
+    leader: view?.leader ?? null,
+    revision: view?.revision ?? null,
+    members: all.map((handle) => {
+      const member = handle.service
+      if (handle.state !== 'running') return { member, error: `its container is ${handle.state}` }
+      const status = view?.statuses[asked.indexOf(handle)]
+      if (!status || 'error' in status) return { member, error: status?.error ?? 'no answer' }
+      const role = status.leaderId === status.memberId ? 'leader' : `follows ${nameOf(status.leaderId) ?? 'nobody'}`
+      const { term, index, sizeBytes, errors, version } = status
+      return { member, role, term, index, sizeBytes, alarms: errors, version }
+    }),
   }
 }
 
@@ -145,14 +157,15 @@ async function postgresOf(place: Place): Promise<Inspection['postgresql']> {
   const handles = named(place, /^postgres\d+$/)
   const at = (handle: ServiceHandle) => endpoint(handle, patroniPort, place.reach)
   const nothing = { members: [] }
+  const running = handles.filter(({ state }) => state === 'running')
   const [cluster, history, members, seconds] = await Promise.all([
-    Promise.any(handles.map((handle) => readPatroniCluster(at(handle), { signal: soon(place) }))).catch(() => nothing),
-    Promise.any(handles.map((handle) => requestJson(at(handle), '/history', { signal: soon(place) }))).catch(
+    Promise.any(running.map((handle) => readPatroniCluster(at(handle), { signal: soon(place) }))).catch(() => nothing),
+    Promise.any(running.map((handle) => requestJson(at(handle), '/history', { signal: soon(place) }))).catch(
       () => undefined,
     ),
     Promise.all(
       handles.map((handle) =>
-        told(place, handle.service, async (signal) => {
+        told(place, handle, async (signal) => {
           const status = await readPatroni(at(handle), { signal })
           return {
             role: status.role,
@@ -193,9 +206,9 @@ async function postgresOf(place: Place): Promise<Inspection['postgresql']> {
 }
 
 /** What only SQL tells. Slots are asked for where they are used, on the leader. */
-async function sqlOf(handle: ServiceHandle, place: Place) {
+async function sqlOf(handle: Member, place: Place) {
   const password = place.env['APP_PASSWORD']
-  if (password === undefined) return undefined
+  if (password === undefined || handle.state !== 'running') return undefined
   const address = endpoint(handle, 5432, place.reach)
   const credentials = { user: 'app', database: 'app', password }
   try {
@@ -228,7 +241,7 @@ async function redisOf(place: Place): Promise<Inspection['redis']> {
   const password = place.env['REDIS_PASSWORD']
   const members = await Promise.all(
     named(place, /^redis\d+$/).map((handle) =>
-      told(place, handle.service, async (signal) => {
+      told(place, handle, async (signal) => {
         const address = endpoint(handle, redisPort, place.reach)
         const [node, [keyspace]] = await Promise.all([
           readRedis(address, { password, signal }),
@@ -263,7 +276,7 @@ async function sentinelOf(place: Place): Promise<Inspection['sentinel']> {
   const isUp = (flags: readonly string[]) => !flags.some((flag) => /down|disconnected/.test(flag))
   const members = await Promise.all(
     named(place, /^sentinel\d+$/).map((handle) =>
-      told(place, handle.service, async (signal) => {
+      told(place, handle, async (signal) => {
         const view = await readSentinel(endpoint(handle, sentinelPort, place.reach), { password, signal })
         return {
           master: view.master.host,
