@@ -1,6 +1,7 @@
 /** `down`: stops and removes what `up` made, dependents first; data stays unless it is asked to go. */
 import { composeDependenciesOf, type LoadedStack, labels, type Task, task, z } from '../../lib/index.ts'
 import { projectContainers, serviceOf } from './handles.ts'
+import { keep } from './history.ts'
 
 const params = z.object({
   volumes: z.boolean().default(false).describe('destroy the data, too'),
@@ -55,6 +56,7 @@ export function downTask(load: () => Promise<LoadedStack>): Task<undefined> {
       await Promise.all(networks.map(({ name }) => runtime.removeNetwork(name, { signal })))
       const volumes = context.params.volumes ? await runtime.volumes(filter, { signal }) : []
       await Promise.all(volumes.map(({ name }) => runtime.removeVolume(name, { signal })))
+      await keep('down', [], context)
       const parts = [`${containers.length} containers`, `${networks.length} networks`]
       if (context.params.volumes) parts.push(`${volumes.length} volumes`)
       log(

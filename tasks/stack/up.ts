@@ -10,6 +10,7 @@ import {
   z,
 } from '../../lib/index.ts'
 import { projectContainers, serviceOf } from './handles.ts'
+import { keep } from './history.ts'
 import { formatServices } from './table.ts'
 
 export const upParams = z.object({
@@ -68,6 +69,7 @@ export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> 
         took: formatDuration(went.get(handle.service)?.durationMs ?? 0),
       }))
       note(formatServices(table, { width: terminal.columns, colors: false }).trimEnd())
+      if (!context.params.services?.length) await keep('up', table, context)
       return handles
     },
   })
