@@ -78,18 +78,18 @@ export interface Inspection {
   readonly tookMs: number
 }
 
-/** How long one member is waited for. */
-const patienceMs = 400
+/** How long one member is waited for: everything together is to take half a second. */
+const defaultPatienceMs = 400
 
 const historySchema = z.array(z.tuple([z.number(), z.number(), z.string()]).rest(z.unknown()))
 
-/** Asks everybody at once; who does not answer in 400 ms is part of the answer. */
-export async function inspectStack(around: Around): Promise<Inspection> {
+/** Asks everybody at once; who does not answer within `patienceMs` (default 400) is part of the answer. */
+export async function inspectStack(around: Around, patienceMs = defaultPatienceMs): Promise<Inspection> {
   const started = performance.now()
   const [containers, reach] = await Promise.all([projectContainers(around), reachOf(around.runtime, around.signal)])
   if (containers.length === 0) throw notUp()
   const services = containers.map((one) => ({ ...handleOf(one, serviceOf(one)), state: one.state }))
-  const place = { services, reach, env: around.env, signal: around.signal }
+  const place = { services, reach, patienceMs, env: around.env, signal: around.signal }
   const [etcd, postgresql, redis, sentinel] = await Promise.all([
     etcdOf(place),
     postgresOf(place),
@@ -105,6 +105,7 @@ type Member = ServiceHandle & { readonly state: ContainerState }
 interface Place {
   readonly services: readonly Member[]
   readonly reach: Reach
+  readonly patienceMs: number
   readonly env: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
@@ -112,7 +113,7 @@ interface Place {
 const named = ({ services }: Place, pattern: RegExp): readonly Member[] =>
   services.filter(({ service }) => pattern.test(service))
 
-const soon = ({ signal }: Place): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
+const soon = ({ signal, patienceMs }: Place): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(patienceMs)])
 
 async function told<T>(
   place: Place,
@@ -212,7 +213,7 @@ async function sqlOf(handle: Member, place: Place) {
   const address = endpoint(handle, 5432, place.reach)
   const credentials = { user: 'app', database: 'app', password }
   try {
-    const connection = await connectPostgres({ member: handle.service, address }, credentials, patienceMs)
+    const connection = await connectPostgres({ member: handle.service, address }, credentials, place.patienceMs)
     try {
       const [row] = await connection.query(
         `SELECT pg_is_in_recovery() AS replica,
@@ -224,7 +225,7 @@ async function sqlOf(handle: Member, place: Place) {
                                                         ELSE pg_current_wal_lsn() END, restart_lsn), 0)::bigint))
                    FROM pg_replication_slots) AS slots`,
         [],
-        patienceMs,
+        place.patienceMs,
       )
       const slots = (row?.['slots'] ?? []) as Inspection['postgresql']['slots']
       return { lagSeconds: (row?.['lag'] ?? null) as number | null, slots: row?.['replica'] === false ? slots : [] }
@@ -298,10 +299,13 @@ export function inspectTask(): Task<undefined> {
     description: 'Look into etcd, Patroni, Redis and Sentinel: leaders, terms, timelines, lag, offsets, slots',
     effect: 'read',
     interactive: true,
-    params: z.object({ json: z.boolean().default(false).describe('print JSON') }),
+    params: z.object({
+      json: z.boolean().default(false).describe('print JSON'),
+      patience: z.coerce.number().positive().default(defaultPatienceMs).describe('milliseconds a member is waited for'),
+    }),
     run: async (context) => {
-      const inspection = await inspectStack(context)
       const { terminal, params } = context
+      const inspection = await inspectStack(context, params.patience)
       terminal.write(
         params.json ? `${JSON.stringify(inspection, null, 2)}\n` : formatInspection(inspection, terminal.columns),
       )
