@@ -115,6 +115,7 @@ export async function dumpPostgres(
   server: Cluster | Parameters<typeof withClient>[0],
   working: Working,
   draft: Draft,
+  { rolePasswords = true }: { readonly rolePasswords?: boolean } = {},
 ): Promise<{ readonly files: Record<string, FileManifest>; readonly postgres: Manifest['postgres'] }> {
   const descriptions = await describeDatabases(server, working)
   if (descriptions.length === 0) throw notUp()
@@ -124,7 +125,7 @@ export async function dumpPostgres(
   )
   const files: Record<string, FileManifest> = {}
   files[globalsFile] = await toFile(working, server.handle, {
-    command: globalsCommand,
+    command: rolePasswords ? globalsCommand : [...globalsCommand, '--no-role-passwords'],
     file: join(draft.folder, globalsFile),
     label: 'roles',
   })

@@ -7,6 +7,7 @@ import { type DataPackOptions, type DataSettings, settingsOf } from './options.t
 import { baseBackupTask, disableTask, enableTask, pitrStatusTask } from './pitr.ts'
 import { recovery } from './recover.ts'
 import { restoreTask } from './restore.ts'
+import { sanitizeTask } from './sanitize.ts'
 import { seedTask } from './seed.ts'
 import { findBackup } from './shelf.ts'
 
@@ -34,6 +35,7 @@ function dataTasks(settings: DataSettings): TaskTree {
     'backup:list': listTask(settings),
     'backup:verify': verifyTask((id) => findBackup(settings.backups, id)),
     restore: restoreTask(settings),
+    sanitize: sanitizeTask(settings),
     'pitr:enable': enableTask(settings),
     'pitr:disable': disableTask(settings),
     'pitr:backup': baseBackupTask(settings),

@@ -1,20 +1,38 @@
 /** `seed`: SQL files that may run again and again. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { DevstackError, messageOf, type Task, task, z } from '../../lib/index.ts'
+import { DevstackError, messageOf, type Task, type Terminal, task, z } from '../../lib/index.ts'
+import { automaticBackup } from './backup.ts'
 import { findCluster, replicasCaughtUp, withClient } from './cluster.ts'
 import { loginOf } from './migrate.ts'
-import type { DataSettings } from './options.ts'
+import type { DataSettings, Working } from './options.ts'
+import { bringBack, restoreBackup } from './restore.ts'
+import { findBackup, readShelf } from './shelf.ts'
+import { checkIntegrity } from './verify.ts'
+
+const value = z.object({
+  /** With --from-snapshot: the backup of what was replaced. */
+  previous: z.string().optional(),
+})
+type Seeded = z.infer<typeof value>
 
 /** The task. All files in one transaction: a seed is there, or it is not. */
-export function seedTask(settings: DataSettings): Task<undefined> {
+export function seedTask(settings: DataSettings): Task<Seeded> {
   return task({
     description: 'Fill the database with the rows of the seed files; running it again changes nothing',
     effect: 'change',
     locks: ['postgres'],
-    params: z.object({}),
-    run: async (context) => {
-      const { log, signal, progress } = context
+    params: z.object({
+      'from-snapshot': z
+        .string()
+        .optional()
+        .describe('the rows of a sanitized backup instead, `latest` for the newest; what is there is replaced'),
+      unsanitized: z.boolean().default(false).describe('with --from-snapshot: a backup with personal data, too'),
+    }),
+    returns: value,
+    run: async (context): Promise<Seeded> => {
+      const { log, signal, progress, params } = context
+      if (params['from-snapshot'] !== undefined) return seedFromBackup(settings, context, params['from-snapshot'])
       const files = seedFiles(settings)
       const cluster = await findCluster(settings, context)
       const login = await loginOf(settings)
@@ -35,8 +53,59 @@ export function seedTask(settings: DataSettings): Task<undefined> {
         await client.query('COMMIT')
       })
       await replicasCaughtUp(cluster, context)
+      return {}
+    },
+    undo: async (context) => {
+      const { previous } = context.value
+      if (previous !== undefined) await bringBack(settings, context, previous)
     },
   })
+}
+
+type SeedContext = Working & {
+  readonly params: { readonly unsanitized: boolean }
+  readonly terminal: Pick<Terminal, 'confirm'>
+  readonly flags: { readonly noBackup: boolean }
+}
+
+async function seedFromBackup(settings: DataSettings, context: SeedContext, id: string): Promise<Seeded> {
+  const { backups } = readShelf(settings.backups)
+  const newest = backups.find(({ manifest }) => manifest.sanitized !== undefined)
+  if (id === 'latest' && !newest && !context.params.unsanitized) {
+    throw new DevstackError({
+      kind: 'usage',
+      code: 'SEED_NO_SANITIZED',
+      message: 'There is no sanitized backup to seed from.',
+      hint: 'Make one with: devstack run sanitize',
+    })
+  }
+  const backup = id === 'latest' && newest ? newest : findBackup(settings.backups, id)
+  if (!backup.manifest.sanitized) {
+    if (!context.params.unsanitized) {
+      throw new DevstackError({
+        kind: 'usage',
+        code: 'SEED_UNSANITIZED',
+        message: `The backup ${backup.id} is not sanitized: it may hold personal data.`,
+        hint: `Sanitize it (devstack run sanitize ${backup.id}), or say that you want it as it is: --unsanitized`,
+      })
+    }
+    if (!(await context.terminal.confirm(`Fill this stack with the personal data of backup ${backup.id}?`))) {
+      throw new DevstackError({
+        kind: 'cancelled',
+        code: 'SEED_DECLINED',
+        message: 'Nothing was changed.',
+        exitCode: 1,
+      })
+    }
+  }
+  await checkIntegrity(context, backup)
+  const previous = await automaticBackup(settings, context, {
+    before: 'seed',
+    skip: context.flags.noBackup,
+    protect: [backup.id],
+  })
+  await restoreBackup(settings, context, backup)
+  return previous === undefined ? {} : { previous }
 }
 
 /** Rows inserted, updated and deleted by the transaction that is open. */
