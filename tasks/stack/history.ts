@@ -29,17 +29,20 @@ export function historyFile(project: { readonly stateDirectory: string }): strin
 /** All records, oldest first; lines that are no records (a crash left half of one) are passed over. */
 export function readHistory(file: string): readonly HistoryRecord[] {
   if (!existsSync(file)) return []
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      if (line === '') return []
-      try {
-        const parsed = recordSchema.safeParse(JSON.parse(line))
-        return parsed.success ? [parsed.data] : []
-      } catch {
-        return []
-      }
-    })
+  return parseRecords(readFileSync(file, 'utf8').split('\n'))
+}
+
+/** Lines as records; what is none is passed over. */
+export function parseRecords(lines: readonly string[]): readonly HistoryRecord[] {
+  return lines.flatMap((line) => {
+    if (line === '') return []
+    try {
+      const parsed = recordSchema.safeParse(JSON.parse(line))
+      return parsed.success ? [parsed.data] : []
+    } catch {
+      return []
+    }
+  })
 }
 
 /** Adds a record in one write; a file above the bound loses its older half. */

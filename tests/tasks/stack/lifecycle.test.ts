@@ -11,6 +11,7 @@ import { type ClockReading, clockJumps, describeJump, longTime, machineClock } f
 import { launchConfiguration, runConfiguration } from '../../../tasks/stack/debug.ts'
 import { appendHistory, episodes, type HistoryRecord, readHistory } from '../../../tasks/stack/history.ts'
 import { leaderBefore, pauseOf } from '../../../tasks/stack/lease.ts'
+import { noticeJump } from '../../../tasks/stack/notice.ts'
 import { findStale, type Inventory } from '../../../tasks/stack/stale.ts'
 import { inOrder } from '../../../tasks/stack/starting.ts'
 import { deriveState, describeChange, type EnvironmentState, type ObservedService } from '../../../tasks/stack/state.ts'
@@ -210,6 +211,30 @@ history('a foreign file is no history', () => {
   const file = join(folder, 'foreign.jsonl')
   writeFileSync(file, '[]\nnull\n{"at":"x"}\n')
   assert.equal(readHistory(file), [])
+})
+
+history('a sleep since the stack was last seen running is noticed before the next run', () => {
+  const project = { stateDirectory: join(folder, 'notice') }
+  const clock = { wall: 1000, uptime: 1000, awake: 1000, boot: 'a' }
+  const told: string[] = []
+  const look = (now: ClockReading) => noticeJump({ project, note: (text) => told.push(text) }, () => now)
+  look(clock)
+  appendHistory(join(project.stateDirectory, 'history.jsonl'), { ...record(1, 'healthy'), clock })
+  look({ ...clock, wall: 60_000, uptime: 60_000, awake: 60_000 })
+  look({ ...clock, wall: 11_000, uptime: 11_000 })
+  assert.equal(told, [], 'a nap shorter than the lease is none')
+  look({ ...clock, wall: 3_601_000, uptime: 3_601_000 })
+  look({ ...clock, boot: 'b' })
+  assert.equal(
+    told.splice(0).map((text) => text.split('. ')[0]),
+    [
+      'Since the stack was last seen, the machine slept for 60 min',
+      'Since the stack was last seen, the machine was restarted',
+    ],
+  )
+  appendHistory(join(project.stateDirectory, 'history.jsonl'), { ...record(2, 'stopped'), clock })
+  look({ ...clock, boot: 'b' })
+  assert.equal(told, [], 'what was stopped has slept anyway')
 })
 
 history.run()
