@@ -22,6 +22,8 @@ import { type ServiceTasks, serviceTasks } from './service.ts'
 
 export interface StackOptions {
   readonly files: readonly string[]
+  /** What relative paths in the files are relative to; default the first file's folder, as in docker compose. */
+  readonly directory?: string
   readonly profiles?: readonly string[]
   /** Gates of services in place of their own healthchecks. */
   readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
@@ -57,8 +59,7 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
   const { directory, project } = place
   const model = await loadCompose({
     files: options.files.map((file) => resolve(directory, file)),
-    // as in docker compose: relative paths are those of the first file's folder
-    directory: dirname(resolve(directory, options.files[0] ?? '.')),
+    directory: options.directory ?? dirname(resolve(directory, options.files[0] ?? '.')),
     environment: { DEVSTACK_PROJECT: project, ...place.environment, ...options.environment },
     profiles: options.profiles ?? [],
     projectName: project,

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { task } from '../config/define.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
+import { lazySchema } from '../engine/value.ts'
 import { contextFingerprint } from '../runtime/context.ts'
 import type { BuildOptions, Image } from '../runtime/runtime.ts'
 import { baseImages } from './dockerfile.ts'
@@ -13,7 +14,7 @@ export interface BuiltImage {
   readonly id: string
   readonly tag: string
 }
-const builtImage = z.object({ id: z.string(), tag: z.string() })
+const builtImage = lazySchema(() => z.object({ id: z.string(), tag: z.string() }))
 
 /** Gives the task that makes an image another one builds on; undefined when nobody here makes it. */
 export type ImageMaker = (reference: string) => Need<BuiltImage> | undefined

@@ -6,6 +6,7 @@ import { type ComposeModel, type ComposeService, composeDependencies, inlineFile
 import { task } from '../config/define.ts'
 import type { Ambient } from '../context.ts'
 import { after, type Need, type Task } from '../engine/task.ts'
+import { lazySchema } from '../engine/value.ts'
 import { DevstackError } from '../errors.ts'
 import { completedGate, healthyGate, runningGate } from '../gate/container.ts'
 import type { ContainerGate } from '../gate/gate.ts'
@@ -18,21 +19,27 @@ import { snapshot } from './snapshot.ts'
 /** Id of the image a container was made from: a rebuilt image keeps its tag. */
 const imageLabel = 'devstack.image'
 
-const port = z.object({
-  hostIp: z.string(),
-  hostPort: z.number(),
-  containerPort: z.number(),
-  protocol: z.enum(['tcp', 'udp']),
-})
-export const serviceHandle = z.object({
-  id: z.string(),
-  name: z.string(),
-  service: z.string(),
-  project: z.string(),
-  image: z.string(),
-  addresses: z.record(z.string(), z.string()),
-  ports: z.array(port).readonly(),
-})
+/** A schema of ServiceHandle. */
+export const serviceHandle = lazySchema(() =>
+  z.object({
+    id: z.string(),
+    name: z.string(),
+    service: z.string(),
+    project: z.string(),
+    image: z.string(),
+    addresses: z.record(z.string(), z.string()),
+    ports: z
+      .array(
+        z.object({
+          hostIp: z.string(),
+          hostPort: z.number(),
+          containerPort: z.number(),
+          protocol: z.enum(['tcp', 'udp']),
+        }),
+      )
+      .readonly(),
+  }),
+)
 
 export interface ServiceTasks {
   /** Its container exists as described, started or not. */

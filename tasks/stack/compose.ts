@@ -24,17 +24,41 @@ export interface ComposeOptions {
   readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
 }
 
-/** A stack of compose files: a pack, whose services can be needed by tasks. */
-export interface ComposePack extends Pack {
+/** A stack as a pack, whose services can be needed by tasks. */
+export interface StackPack extends Pack {
   /** The service, ready: `needs: { db: stack.service('db') }`. The value is its handle. */
   service(name: string): TaskReference<ServiceHandle>
+}
+
+/** A service of a stack that is loaded once its pack is in use. */
+export function serviceReference(
+  name: string,
+  stack: string,
+  load: () => Promise<LoadedStack> | undefined,
+): TaskReference<ServiceHandle> {
+  return {
+    kind: 'reference',
+    name,
+    resolve: async () => {
+      const loaded = load()
+      if (!loaded) {
+        throw new DevstackError({
+          kind: 'config',
+          code: 'STACK_NOT_USED',
+          message: `A task needs the service "${name}" of ${stack}, which the config does not use.`,
+          hint: 'Put the stack into the config: defineConfig({ use: [stack], ... })',
+        })
+      }
+      return (await loaded).ready([name])[name]!
+    },
+  }
 }
 
 /**
  * The services of compose files as tasks: `up`, `down`, `status`, `health`, `logs`, `exec`, and each service as a need for
  * the config's own tasks. Files are relative to the config, later ones are merged over earlier ones (compose-spec).
  */
-export function compose(files: string | readonly string[], options: ComposeOptions = {}): ComposePack {
+export function compose(files: string | readonly string[], options: ComposeOptions = {}): StackPack {
   const list = typeof files === 'string' ? [files] : files
   let loading: (() => Promise<LoadedStack>) | undefined
   const open = (place: PackContext): (() => Promise<LoadedStack>) => {
@@ -51,22 +75,7 @@ export function compose(files: string | readonly string[], options: ComposeOptio
   })
   return {
     ...pack,
-    service: (name) => ({
-      kind: 'reference',
-      name,
-      resolve: async () => {
-        if (!loading) {
-          throw new DevstackError({
-            kind: 'config',
-            code: 'STACK_NOT_USED',
-            message: `A task needs the service "${name}" of ${list.join(', ')}, which the config does not use.`,
-            hint: 'Put the stack into the config: defineConfig({ use: [stack], ... })',
-          })
-        }
-        const stack = await loading()
-        return stack.ready([name])[name]!
-      },
-    }),
+    service: (name) => serviceReference(name, list.join(', '), () => loading?.()),
   }
 }
 

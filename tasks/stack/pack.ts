@@ -9,7 +9,6 @@ import {
   type LoadedStack,
   loadStack,
   type Needs,
-  type Pack,
   type PackContext,
   type ServiceHandle,
   type Task,
@@ -17,6 +16,7 @@ import {
 } from '../../lib/index.ts'
 import { applicationGates, nodeImageTask } from './applications.ts'
 import { cleanTask } from './clean.ts'
+import { type StackPack, serviceReference } from './compose.ts'
 import { debugTask } from './debug.ts'
 import { devTask } from './dev.ts'
 import { downTask } from './down.ts'
@@ -52,13 +52,18 @@ export interface HaStackOptions {
   readonly applications?: boolean
 }
 
-/** 3 etcd, 3 PostgreSQL under Patroni, Redis with two replicas and 3 Sentinels, and the tasks around them. */
-export function haStack(options: HaStackOptions = {}): Pack {
-  return definePack({
+/** 3 etcd, 3 PostgreSQL under Patroni, Redis with two replicas and 3 Sentinels, and the tasks around them. Services of own files join them. */
+export function haStack(options: HaStackOptions = {}): StackPack {
+  let used: HaStack | undefined
+  const pack = definePack({
     name: 'stack',
     secrets: secretNames,
-    tasks: (context) => stackTasks(new HaStack(options, context)),
+    tasks: (context) => {
+      used = new HaStack(options, context)
+      return stackTasks(used)
+    },
   })
+  return { ...pack, service: (name) => serviceReference(name, 'haStack()', () => used?.load(defaults)) }
 }
 
 function stackTasks(stack: HaStack): Record<string, Task> {
@@ -190,7 +195,9 @@ class HaStack {
         ...(this.#options.profiles ? { profiles: this.#options.profiles } : {}),
         gates: await this.gates(),
         images,
-        environment: values,
+        // paths in a user's files are relative to the config; devstack's own name where they are
+        directory: this.#place.directory,
+        environment: { ...values, DEVSTACK_HOME: root },
         before,
         afresh,
       },
