@@ -23,6 +23,18 @@ const external = [
 ]
 
 const entryPoints = { cli: 'lib/cli/main.ts', index: 'lib/index.ts', packs: 'tasks/index.ts' }
+/** Loading zod takes as long as starting Node, so it waits until the first schema is made. */
+const lazyZod = `
+let loaded
+const file = import.meta.url.includes('/chunks/') ? '../zod.js' : './zod.js'
+const load = () => (loaded ??= require(file).z)
+export const z = new Proxy({}, {
+  get: (_, key) => load()[key],
+  has: (_, key) => key in load(),
+  ownKeys: () => Reflect.ownKeys(load()),
+  getOwnPropertyDescriptor: (_, key) => ({ ...Reflect.getOwnPropertyDescriptor(load(), key), configurable: true }),
+})
+`
 /** A devstack that runs meanwhile may still load its chunks. */
 const keptForMs = process.argv.includes('--types') ? 0 : 3_600_000
 
@@ -37,7 +49,18 @@ if (process.argv.includes('--sources')) {
 
 async function bundle(): Promise<void> {
   const { outputFiles } = await build({
-    entryPoints,
+    entryPoints: { ...entryPoints, zod: 'zod' },
+    plugins: [
+      {
+        name: 'lazy-zod',
+        setup: ({ onResolve, onLoad }) => {
+          onResolve({ filter: /^zod$/ }, ({ importer }) =>
+            importer === '' ? undefined : { path: 'zod', namespace: 'lazy-zod' },
+          )
+          onLoad({ filter: /./, namespace: 'lazy-zod' }, () => ({ contents: lazyZod }))
+        },
+      },
+    ],
     outdir: 'dist',
     bundle: true,
     splitting: true,

@@ -26,7 +26,7 @@ import type { Options } from './args.ts'
 import type { Io } from './io.ts'
 import { openConfig, openSession } from './open.ts'
 import type { TaskTarget } from './params.ts'
-import { type RunRecord, targetsNamed } from './recorded.ts'
+import type { RunRecord } from './recorded.ts'
 import { version } from './version.ts'
 
 export interface ExecuteOptions {
@@ -74,6 +74,7 @@ async function lockRun(
     })
     if (!locks.waited) return { current, locks }
     try {
+      const { targetsNamed } = await import('./recorded.ts')
       const loaded = await openConfig(options, io)
       const targets = await targetsNamed(current.targets, loaded)
       current = { ...current, loaded, targets, graph: await buildGraph(targets, loaded.registry) }

@@ -19,6 +19,21 @@ export async function validated(node: string, schema: Schema | undefined, value:
   return checked
 }
 
+/** A schema that is made when it is first used, so that no start pays for schemas it never comes to. */
+export function lazySchema<T>(make: () => Schema<T>): Schema<T> {
+  let made: Schema<T> | undefined
+  return {
+    '~standard': {
+      version: 1,
+      vendor: 'devstack',
+      validate: (value) => {
+        made ??= make()
+        return made['~standard'].validate(value)
+      },
+    },
+  }
+}
+
 /** `path: message`, for an issue of a Standard Schema. */
 export function describeIssue(issue: SchemaIssue): string {
   const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')

@@ -1,5 +1,5 @@
 /** Asks over HTTP. A client of its own on node:http: no connection outlives its question. */
-import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { ServiceHandle } from '../runtime/runtime.ts'
 import { endpoint, formatEndpoint, reachOf } from './endpoint.ts'
 import { type NamedProbe, named } from './poll.ts'
@@ -71,7 +71,8 @@ export async function get(
 ): Promise<HttpResponse> {
   const { signal, method = 'GET', headers } = options
   const secure = url.startsWith('https:')
-  const send = secure ? (await import('node:https')).request : httpRequest
+  // node:http brings all of fetch with it, which most starts never need
+  const send = (await (secure ? import('node:https') : import('node:http'))).request
   return new Promise((resolve, reject) => {
     const request = send(
       url,

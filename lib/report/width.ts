@@ -1,7 +1,7 @@
 /** How many terminal cells a text takes, and cutting a text to so many. */
 import { stripVTControlCharacters } from 'node:util'
 
-const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+let segmenter: Intl.Segmenter | undefined
 const plain = /^[\x20-\x7e]*$/
 // East Asian Wide and Fullwidth blocks (Unicode TR 11), without the emoji that the property below tells
 const wide =
@@ -15,8 +15,14 @@ export function textWidth(text: string): number {
   const visible = stripVTControlCharacters(text)
   if (plain.test(visible)) return visible.length
   let width = 0
-  for (const { segment } of graphemes.segment(visible)) width += cells(segment)
+  for (const { segment } of graphemes(visible)) width += cells(segment)
   return width
+}
+
+/** Making a segmenter reads tables that plain text never needs. */
+function graphemes(text: string): Iterable<Intl.SegmentData> {
+  segmenter ??= new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+  return segmenter.segment(text)
 }
 
 function cells(grapheme: string): number {
@@ -33,7 +39,7 @@ export function truncate(text: string, width: number): string {
   if (plain.test(short)) return `${short.slice(0, width - 1)}…`
   let result = ''
   let used = 0
-  for (const { segment } of graphemes.segment(short)) {
+  for (const { segment } of graphemes(short)) {
     const next = cells(segment)
     if (used + next > width - 1) break
     result += segment

@@ -149,25 +149,27 @@ function isSecretItem(list: readonly string[], index: number, secrets: readonly 
   return /(^|\s|--?)[\w-]*(pass|passwd|password|secret|token|requirepass)[\w-]*[=: ]\S/i.test(item)
 }
 
-const storedSchema = z.looseObject({
-  name: z.string(),
-  project: z.string(),
-  service: z.string(),
-  image: z.string(),
-  environment: z.record(z.string(), z.string()),
-  labels: z.record(z.string(), z.string()),
-  ports: z.array(z.looseObject({ hostIp: z.string(), hostPort: z.number(), containerPort: z.number() })),
-  mounts: z.array(z.looseObject({ type: z.string(), target: z.string() })),
-  networks: z.array(z.looseObject({ network: z.string(), aliases: z.array(z.string()) })),
-  restart: z.looseObject({ name: z.string() }),
-})
+/** Made when it is needed: most starts never come here. */
+const storedSchema = () =>
+  z.looseObject({
+    name: z.string(),
+    project: z.string(),
+    service: z.string(),
+    image: z.string(),
+    environment: z.record(z.string(), z.string()),
+    labels: z.record(z.string(), z.string()),
+    ports: z.array(z.looseObject({ hostIp: z.string(), hostPort: z.number(), containerPort: z.number() })),
+    mounts: z.array(z.looseObject({ type: z.string(), target: z.string() })),
+    networks: z.array(z.looseObject({ network: z.string(), aliases: z.array(z.string()) })),
+    restart: z.looseObject({ name: z.string() }),
+  })
 
 /** The spec kept in a container's labels, secrets hidden; undefined when there is none or it cannot be read. */
 export function readStoredSpec(of: Readonly<Record<string, string>>): ContainerSpec | undefined {
   const text = of[labels.spec]
   if (text === undefined) return undefined
   try {
-    const parsed = storedSchema.safeParse(JSON.parse(text))
+    const parsed = storedSchema().safeParse(JSON.parse(text))
     return parsed.success ? (parsed.data as unknown as ContainerSpec) : undefined
   } catch {
     return undefined

@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import type { Reporter, RunEvent } from '../engine/events.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { thisProcess } from './processes.ts'
+import { pruneRuns } from './prune-runs.ts'
 
 export interface JournalOptions {
   /** `.devstack` of the project; made when missing. */
@@ -126,7 +127,6 @@ class FileJournal implements Journal {
     } catch {
       // Already gone, which is what was wanted.
     }
-    const { pruneRuns } = await import('./runs.ts')
     pruneRuns(this.#options.directory, this.#options.keep)
   }
 

@@ -1,21 +1,12 @@
 /** Reads journals back: one run in full, or a line about each. */
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  statSync,
-  truncateSync,
-  unlinkSync,
-} from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, readSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RunEvent } from '../engine/events.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { parseEvent } from './journal-schema.ts'
-import { parseIdentity, stateOf } from './processes.ts'
+import { isAlive, journals } from './prune-runs.ts'
+
+export { pruneRuns } from './prune-runs.ts'
 
 export interface ReadJournal {
   readonly events: readonly RunEvent[]
@@ -180,44 +171,4 @@ function ends(file: string): { first: RunEvent | undefined; last: RunEvent | und
   } finally {
     closeSync(descriptor)
   }
-}
-
-/** Whether the process that writes this journal still runs. */
-function isAlive(file: string): boolean {
-  try {
-    const owner = parseIdentity(JSON.parse(readFileSync(`${file}.owner`, 'utf8')))
-    return owner !== undefined && stateOf(owner) !== 'dead'
-  } catch {
-    return false
-  }
-}
-
-/** Removes the oldest journals beyond `keep` (default 200), never one that is being written. Never throws. */
-export function pruneRuns(directory: string, keep = 200): void {
-  const all = journals(directory).sort((a, b) => b.modified - a.modified)
-  for (const { file } of all.slice(Math.max(0, keep))) {
-    if (isAlive(file)) continue
-    for (const name of [file, `${file}.owner`]) {
-      try {
-        unlinkSync(name)
-      } catch {
-        // Another process prunes too, or the file is not ours to remove.
-      }
-    }
-  }
-}
-
-function journals(directory: string): { runId: string; file: string; modified: number }[] {
-  const runs = join(directory, 'runs')
-  if (!existsSync(runs)) return []
-  return readdirSync(runs)
-    .filter((name) => name.endsWith('.jsonl'))
-    .flatMap((name) => {
-      const file = join(runs, name)
-      try {
-        return [{ runId: name.slice(0, -'.jsonl'.length), file, modified: statSync(file).mtimeMs }]
-      } catch {
-        return []
-      }
-    })
 }
