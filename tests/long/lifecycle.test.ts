@@ -177,7 +177,7 @@ if (engine.state === 'missing') {
     const replaced = Object.keys(before).filter((name) => before[name] !== after[name])
     assert.equal(
       replaced.map((name) => name.split('-').at(-2)),
-      ['postgres1', 'postgres2', 'postgres3', 'redis1', 'redis2', 'redis3', 'sentinel1', 'sentinel2', 'sentinel3'],
+      ['postgres1', 'postgres2', 'postgres3', 'redis1', 'redis2', 'redis3'],
     )
     assert.equal(load.failures, [])
     assert.ok(load.confirmed.length > 50)
