@@ -124,7 +124,11 @@ async function search(directory: string): Promise<string> {
   // the first place that is looked at anyway; without loading what looks further
   const here = join(directory, searchPlaces[0]!)
   if (existsSync(here)) return here
-  const { cosmiconfig } = await import('cosmiconfig')
+  const imported = await import('cosmiconfig')
+  // a bundle has a CommonJS module's names under `default` alone
+  const { cosmiconfig } = imported.cosmiconfig
+    ? imported
+    : (imported as unknown as { default: typeof imported }).default
   const explorer = cosmiconfig('devstack', {
     searchPlaces,
     stopDir: '/',
@@ -176,8 +180,7 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
   if (/\.(json|ya?ml)$/.test(file)) {
     const { parsePlainConfig } = await import('./plain.ts')
     let text = readText(file)
-    if (basename(file) === 'package.json')
-      text = JSON.stringify(parsePackage(file, text).devstack ?? {})
+    if (basename(file) === 'package.json') text = JSON.stringify(parsePackage(file, text).devstack ?? {})
     return parsePlainConfig(text, file)
   }
   let exported: unknown
