@@ -58,6 +58,7 @@ export function haStack(options: HaStackOptions = {}): StackPack {
   const pack = definePack({
     name: 'stack',
     secrets: secretNames,
+    recover: async (context) => (await import('./notice.ts')).noticeJump(context),
     tasks: (context) => {
       used = new HaStack(options, context)
       return stackTasks(used)
@@ -107,7 +108,7 @@ function stackTasks(stack: HaStack): Record<string, Task> {
     exec: execTask(),
     restart: restartTask(lifecycle),
     pause: pauseTask(lifecycle),
-    resume: resumeTask(lifecycle),
+    resume: resumeTask({ ...lifecycle, password }),
     recover: recoverTask({ ...lifecycle, password }),
     shell: shellTask(),
     psql: psqlTask(() => stack.variables()),

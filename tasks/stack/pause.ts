@@ -5,7 +5,7 @@ import { chosen, projectContainers, serviceOf } from './handles.ts'
 import { record } from './health.ts'
 import { historyFile, readHistory } from './history.ts'
 import { outlivedLease, pauseOf } from './lease.ts'
-import { bringBack } from './recover.ts'
+import { bringBack, type RecoverOptions, tilted } from './recover.ts'
 import { type Around, inOrder, type LifecycleOptions, seconds } from './starting.ts'
 import { groupOf } from './state.ts'
 
@@ -51,7 +51,7 @@ export function pauseTask(options: LifecycleOptions): Task<undefined> {
 }
 
 /** Thaws, waits until the stack is healthy, and says when the freeze outlived the PostgreSQL leader's lease. */
-export function resumeTask(options: LifecycleOptions): Task<undefined> {
+export function resumeTask(options: RecoverOptions): Task<undefined> {
   return task({
     description: 'Thaw a frozen stack and see that it is healthy',
     aliases: ['unpause'],
@@ -75,6 +75,9 @@ export function resumeTask(options: LifecycleOptions): Task<undefined> {
       for (const line of recovery.done) log(line)
       const outlived = await outlivedLease(history, frozenMs, context)
       if (outlived !== undefined) log(outlived)
+      const distrustful = await tilted(context, await options.password())
+      if (distrustful.length > 0)
+        log('the Sentinels replace no Redis master for 30 s, since their clock jumped; at once: devstack run recover')
       await record('resume', context, options)
     },
   })

@@ -4,9 +4,9 @@ import {
   type ContainerSummary,
   DevstackError,
   endpoint,
-  handleOf,
   messageOf,
   reachOf,
+  type ServiceHandle,
   type Task,
   task,
 } from '../../lib/index.ts'
@@ -58,9 +58,14 @@ export function recoverTask(options: RecoverOptions): Task<undefined> {
           `the containers' clock is ${longTime(Math.abs(drift))} ${drift < 0 ? 'behind' : 'ahead'}: restart the engine`,
         )
       }
-      for (const name of await endTilt(context, options)) log(`${name} was in TILT mode after the jump: restarted`)
+      const distrustful = await endTilt(context, options)
+      if (distrustful.length > 0) log(`restarted ${distrustful.join(', ')}: in TILT mode after a jump of the clock`)
       const took = seconds(performance.now() - began)
-      log(found.length + done.length === 0 ? `all was well (looked for ${took})` : `healthy again after ${took}`)
+      log(
+        found.length + done.length + distrustful.length === 0
+          ? `all was well (looked for ${took})`
+          : `healthy again after ${took}`,
+      )
       await record('recover', context, options)
     },
   })
@@ -205,23 +210,29 @@ async function driftOf(context: Around): Promise<number | undefined> {
 }
 
 /**
- * Restarts Sentinels that distrust their clock after a jump: in TILT mode they watch for half a minute without acting, so
- * that a Redis master lost meanwhile is not replaced (https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#tilt-mode).
+ * Sentinels that distrust their clock after a jump or a freeze: in TILT mode they watch for half a minute without acting, so that
+ * a Redis master lost meanwhile is not replaced (https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/#tilt-mode).
  */
+export async function tilted(context: Around, password: string): Promise<readonly ServiceHandle[]> {
+  const { runtime, signal } = context
+  const reach = await reachOf(runtime, signal)
+  const sentinels = (await runningHandles(context)).filter(({ service }) => /^sentinel\d+$/.test(service))
+  const answers = await Promise.all(
+    sentinels.map((handle) =>
+      askRedis(endpoint(handle, sentinelPort, reach), [['INFO', 'sentinel']], { password, signal }).then(
+        ([info]) => parseInfo(String(info))['sentinel_tilt'] === '1',
+        () => false,
+      ),
+    ),
+  )
+  return sentinels.filter((_, index) => answers[index])
+}
+
+/** Restarts them: none of them would act anyway. */
 async function endTilt(context: Around, options: RecoverOptions): Promise<readonly string[]> {
   const { runtime, signal } = context
-  const containers = (await projectContainers(context)).filter((one) => /^sentinel\d+$/.test(serviceOf(one)))
-  const password = await options.password()
-  const reach = await reachOf(runtime, signal)
-  const tilted: string[] = []
-  for (const container of containers) {
-    const service = serviceOf(container)
-    const target = endpoint(handleOf(container, service), sentinelPort, reach)
-    const [info] = await askRedis(target, [['INFO', 'sentinel']], { password, signal })
-    if (parseInfo(String(info))['sentinel_tilt'] !== '1') continue
-    await runtime.restart(container.id, { signal })
-    await ready(service, context, options)
-    tilted.push(service)
-  }
-  return tilted
+  const handles = await tilted(context, await options.password())
+  await Promise.all(handles.map(({ id }) => runtime.restart(id, { signal })))
+  await Promise.all(handles.map(({ service }) => ready(service, context, options)))
+  return handles.map(({ service }) => service)
 }
