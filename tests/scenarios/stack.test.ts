@@ -152,11 +152,13 @@ test('what differs is recreated alone, and why names it', async () => {
 
 test('data survives down and up; down leaves no container and no network (TC-022, 030)', async () => {
   await psql('CREATE TABLE kept (id int); INSERT INTO kept VALUES (42)')
+  const { volumes } = await inventory(place.project)
   await place.succeed(['run', 'down', '--yes'], patience)
   const left = await inventory(place.project)
   assert.equal(left.containers, [])
   assert.equal(left.networks, [])
-  assert.is(left.volumes.length, 12)
+  assert.ok(volumes.length >= services.length)
+  assert.equal(left.volumes, volumes)
   await place.succeed(['run', 'up'], patience)
   assert.is(await psql('SELECT id FROM kept'), '42')
 })
