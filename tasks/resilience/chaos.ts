@@ -1,18 +1,18 @@
 /** `chaos`: random faults from a seed for a time; when something does not hold, the shortest schedule that still fails. */
 import { DevstackError, type Task, task, z } from '../../lib/index.ts'
 import { pause } from './clock.ts'
-import { type ExperimentContext, newExperimentId } from './experiment.ts'
+import type { ExperimentContext } from './context.ts'
+import { newExperimentId } from './experiment.ts'
 import { faultImage } from './fault-image.ts'
 import { saveReport } from './history.ts'
-import { postgresRoles } from './patroni-admin.ts'
 import { peersOf } from './peers.ts'
 import { postgresLoad } from './postgres-load.ts'
-import { redisMasterName } from './redis-failover.ts'
 import { redisLoad } from './redis-load.ts'
 import { rehearse } from './rehearsal.ts'
 import type { ExperimentReport } from './report.ts'
 import { formatReport } from './report-text.ts'
 import { formatStep, type Step, scheduleOf, shrink } from './schedule.ts'
+import { targetOf } from './simulate.ts'
 import { stackSteadyState } from './steady-state.ts'
 
 const params = z.object({
@@ -57,7 +57,7 @@ export function chaosTask(): Task<undefined> {
             steadyState: stackSteadyState(context.env),
             load: [postgresLoad(), redisLoad()],
             limits: { promise: '60s', recovery: `${Math.ceil(schedule.length * 200 + 60)}s` },
-            options: { description: name, inject: (inside) => follow(schedule, inside) },
+            options: { inject: (inside) => follow(schedule, inside) },
             helper: true,
           },
           context,
@@ -102,9 +102,4 @@ async function follow(schedule: readonly Step[], context: ExperimentContext<unkn
     context.mark('whole again')
     await pause(step.pauseMs, context.signal)
   }
-}
-
-async function targetOf(target: string, context: ExperimentContext<unknown>): Promise<string> {
-  if (target === 'leader') return (await postgresRoles(context)).leader
-  return target === 'master' ? redisMasterName(context) : target
 }

@@ -2,7 +2,8 @@
 import { endpoint, reachOf, type Task, z } from '../../lib/index.ts'
 import { etcdClientPort, readEtcd } from '../stack/etcd.ts'
 import { now, pause } from './clock.ts'
-import { type ExperimentContext, type ExperimentOutcome, experiment } from './experiment.ts'
+import type { ExperimentContext } from './context.ts'
+import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresLoad } from './postgres-load.ts'
 
 /** How long the members stay away: well past Patroni's lease when the quorum is lost. */

@@ -1,68 +1,11 @@
 /** `experiment()`: a task that rehearses a failure on the real stack, asserts what must hold, and always heals. */
 import { randomBytes } from 'node:crypto'
-import {
-  type Ambient,
-  DevstackError,
-  type Duration,
-  type Needs,
-  type ServiceHandle,
-  type Task,
-  task,
-  z,
-} from '../../lib/index.ts'
+import { DevstackError, type Needs, type Task, task, z } from '../../lib/index.ts'
+import type { ExperimentContext, Limits } from './context.ts'
 import { faultImage } from './fault-image.ts'
-import type { Fault } from './faults.ts'
-import { summarize } from './findings.ts'
-import { saveReport } from './history.ts'
-import type { Load, RunningLoad } from './load.ts'
-import { rehearse } from './rehearsal.ts'
+import type { Load } from './load.ts'
 import type { ExperimentReport } from './report.ts'
-import { formatReport, formatSummary } from './report-text.ts'
-import { type SteadyState, stackSteadyState } from './steady-state.ts'
-
-/** What is asserted about time. */
-export interface Limits {
-  /** Longest gap a client may see; judged in the median of at least five runs. */
-  readonly gap?: Duration
-  /** What is promised each time. */
-  readonly promise?: Duration
-  /** From the heal to full redundancy; judged as `gap` is. */
-  readonly redundancy?: Duration
-  /** How long recovery is waited for; default 90 s. */
-  readonly recovery?: Duration
-}
-
-/** What the functions of an experiment get. */
-export interface ExperimentContext<P> {
-  readonly params: P
-  readonly services: readonly ServiceHandle[]
-  /** A service by name; throws STACK_UNKNOWN_SERVICE. */
-  service(name: string): ServiceHandle
-  readonly runtime: Ambient['runtime']
-  readonly project: Ambient['project']
-  readonly env: Ambient['env']
-  readonly exec: Ambient['exec']
-  readonly flags: Ambient['flags']
-  /** Aborts with the run, and when recovery takes too long. */
-  readonly signal: AbortSignal
-  log(text: string): void
-  /** A moment of the report and of its picture. */
-  mark(text: string): void
-  /** Something worth knowing that is no failure. */
-  note(text: string): void
-  /** A load of this experiment that runs, by its name. */
-  load(name: string): RunningLoad
-  /** Injects a fault into a service; it is healed at the end at the latest, by a later command if need be. */
-  fault(kind: string, service: string, details?: Readonly<Record<string, unknown>>): Promise<Fault>
-  /** Heals one fault now, or all. */
-  heal(fault?: Fault): Promise<void>
-  /** Resolves when the steady state holds, in the middle of an experiment; rejects after `withinMs` (default 60 s). */
-  steady(withinMs?: number): Promise<void>
-  /** Resolves once writes of all loads, or of one, have been acknowledged steadily; not before `forMs` (default 3 s). */
-  writesFlow(options?: { readonly forMs?: number; readonly load?: string }): Promise<void>
-  /** Resolves with the member that leads in place of `old`, as a write to it proves. */
-  newLeader(old: string, load?: string): Promise<string>
-}
+import type { SteadyState } from './steady-state.ts'
 
 type Shape = z.ZodRawShape
 type ParamsOf<S extends Shape> = z.infer<z.ZodObject<S>>
@@ -126,6 +69,13 @@ export function experiment<S extends Shape = Record<never, never>>(
     ...((options.exclusive ?? true) ? { runLocks: ['stack'] } : { locks: ['experiment'] }),
     needs: (given): Needs => (wantsHelper(given) ? { image } : {}),
     run: async (context) => {
+      // other commands start without all this
+      const [{ rehearse }, { saveReport }, { formatReport }, { stackSteadyState }] = await Promise.all([
+        import('./rehearsal.ts'),
+        import('./history.ts'),
+        import('./report-text.ts'),
+        import('./steady-state.ts'),
+      ])
       const given = context.params
       // the node of a task with params carries them: `test-failover(fault="kill")`
       const name = context.name.replace(/\(.*$/s, '')
@@ -158,13 +108,14 @@ export function experiment<S extends Shape = Record<never, never>>(
   })
 }
 
-function judge(
+async function judge(
   reports: readonly ExperimentReport[],
   pages: readonly string[],
   log: (text: string) => void,
-): ExperimentOutcome {
+): Promise<ExperimentOutcome> {
   const overall: string[] = []
   if (reports.length > 1) {
+    const [{ summarize }, { formatSummary }] = await Promise.all([import('./findings.ts'), import('./report-text.ts')])
     for (const line of formatSummary(reports).split('\n')) log(line)
     if (reports.length >= enoughRuns) {
       for (const { name, limitMs, medianMs } of summarize(reports)) {

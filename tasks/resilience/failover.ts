@@ -1,6 +1,8 @@
 /** `test-failover`: the PostgreSQL leader goes away, in six ways; what was acknowledged must still be there. */
 import { type Duration, type Task, z } from '../../lib/index.ts'
-import { type ExperimentContext, type ExperimentOutcome, experiment } from './experiment.ts'
+import { backendLoad } from './backend-load.ts'
+import type { ExperimentContext } from './context.ts'
+import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresRoles, switchover } from './patroni-admin.ts'
 import { peersOf } from './peers.ts'
 import { postgresLoad } from './postgres-load.ts'
@@ -29,7 +31,7 @@ export function failoverTask(): Task<ExperimentOutcome> {
     params: {
       fault: z.enum(faults).default('postgres-kill').describe('how the leader is lost'),
     },
-    load: [postgresLoad()],
+    load: [postgresLoad(), backendLoad()],
     helper: ({ fault }) => fault === 'crash' || fault === 'partition',
     inject: async (context) => {
       const roles = await postgresRoles(context)
@@ -39,6 +41,10 @@ export function failoverTask(): Task<ExperimentOutcome> {
     observe: async (context) => {
       if (moves.has(context.params.fault)) await context.newLeader(old)
       await context.writesFlow()
+    },
+    assert: ({ loads }) => {
+      const errors = Object.entries(loads.find(({ name }) => name === 'http')?.errors ?? {})
+      return errors.map(([kind, count]) => `http: ${count} requests failed for clients of the backend (${kind}).`)
     },
     limits: ({ fault }) => ({ gap: gaps[fault], promise: '60s', redundancy: '15s' }),
   })

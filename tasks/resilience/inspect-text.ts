@@ -1,6 +1,6 @@
 /** An inspection as one table. */
 import { formatBytes, table } from '../../lib/index.ts'
-import type { Inspection } from './inspect.ts'
+import type { Inspection } from './inspection.ts'
 
 interface Row {
   readonly member: string

@@ -31,6 +31,8 @@ export interface Load {
   readonly durable: boolean
   /** Bound to one member: its writes may end with that member's leadership. Default false. */
   readonly bound?: boolean
+  /** Whether this stack has what it writes to; default yes. */
+  applies?(context: Omit<LoadContext, 'folder' | 'run'>): Promise<boolean>
   start(context: LoadContext): Promise<RunningLoad>
 }
 

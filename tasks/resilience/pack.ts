@@ -5,17 +5,27 @@ import { chaosTask } from './chaos.ts'
 import { etcdLossTask } from './etcd-loss.ts'
 import { experimentsTask } from './experiments.ts'
 import { failoverTask } from './failover.ts'
-import { healLeftFaults } from './faults.ts'
+import { readFaults } from './fault-record.ts'
 import { inspectTask } from './inspect.ts'
 import { pauseResumeTask } from './pause-resume.ts'
 import { redisFailoverTask } from './redis-failover.ts'
 import { rollingRestartTask } from './rolling-restart.ts'
+import { simulateTask } from './simulate.ts'
 import { splitBrainTask } from './split-brain.ts'
 import { backupUnderLoadTask, zeroLossTask } from './zero-loss.ts'
 
 /** Experiments on the stack of `haStack()`: each loses something, measures what a client sees, and heals. */
 export function resiliencePack(): Pack {
-  return definePack({ name: 'resilience', tasks: resilienceTasks, recover: healLeftFaults })
+  return definePack({
+    name: 'resilience',
+    tasks: resilienceTasks,
+    // every run comes by here
+    recover: async (context) => {
+      if (readFaults(context.project.stateDirectory).length === 0) return
+      const { healLeftFaults } = await import('./faults.ts')
+      await healLeftFaults(context)
+    },
+  })
 }
 
 function resilienceTasks(): TaskTree {
@@ -29,6 +39,7 @@ function resilienceTasks(): TaskTree {
     'test-pause-resume': pauseResumeTask(),
     'test-backup-under-load': backupUnderLoadTask(),
     'validate-zero-loss': zeroLossTask(),
+    'test-fault': simulateTask(),
     chaos: chaosTask(),
     inspect: inspectTask(),
     experiments: experimentsTask(),

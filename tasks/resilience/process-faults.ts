@@ -1,6 +1,7 @@
 /** Faults of a container's process. */
 import { z } from 'zod'
 import { DevstackError } from '../../lib/index.ts'
+import { until } from './clock.ts'
 import { type FaultKind, kind, letRun, target } from './fault-kind.ts'
 
 export const processKinds: Readonly<Record<string, FaultKind>> = {
@@ -51,12 +52,35 @@ export const processKinds: Readonly<Record<string, FaultKind>> = {
     },
     heal: letRun,
   }),
+  'crash-loop': kind({
+    details: target.extend({ times: z.number().int().min(1).max(20) }),
+    text: ({ service, times }) => `${service} crashed ${times} times in a row`,
+    needsHelper: true,
+    inject: async ({ id, times }, { helper, runtime, signal }) => {
+      for (let crash = 0; crash < times; crash += 1) {
+        // the engine waits longer each time before it starts it again
+        const running = async () => (await runtime.inspect(id, { signal }))?.state === 'running'
+        if (!(await until(running, { ms: 30_000, signal, every: 50 }))) return
+        await helper.run(id, 'kill -KILL "$pid"', [], signal)
+      }
+    },
+    heal: letRun,
+  }),
   oom: kind({
-    details: target.extend({ limitBytes: z.number().int().positive() }),
+    details: target,
     text: ({ service }) => `${service} out of memory`,
     needsHelper: true,
-    inject: async ({ id, limitBytes }, { helper, signal }) =>
-      void (await helper.run(id, `${memoryFile}\nprintf %s "$1" > "$file"`, [String(limitBytes)], signal)),
+    inject: async ({ id }, { helper, runtime, signal }) => {
+      // the main process is to be the one that the kernel picks; then little more than what is used now is allowed
+      const script = `${memoryFile}
+echo 1000 > "/proc/$pid/oom_score_adj"
+used=$(cat "$(dirname "$file")/memory.current" 2>/dev/null || cat "$(dirname "$file")/memory.usage_in_bytes")
+echo $((used + 8388608)) > "$file"`
+      await helper.run(id, script, [], signal)
+      // and something in the container asks for more
+      const hog = { command: ['sh', '-c', 'head -c 512m /dev/zero | tail > /dev/null'], signal }
+      await runtime.exec(id, hog).catch(() => undefined)
+    },
     heal: async (details, tools) => {
       await letRun(details, tools)
       const script = `${memoryFile}\nprintf %s "$none" > "$file"`

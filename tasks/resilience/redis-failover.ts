@@ -1,7 +1,8 @@
 /** `test-failover:redis`: the Redis master goes away; what is lost is measured, since replication is asynchronous. */
 import { reachOf, type Task, z } from '../../lib/index.ts'
 import { redisMaster } from '../stack/redis.ts'
-import { type ExperimentContext, type ExperimentOutcome, experiment } from './experiment.ts'
+import type { ExperimentContext } from './context.ts'
+import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { peersOf } from './peers.ts'
 import { redisLoad } from './redis-load.ts'
 

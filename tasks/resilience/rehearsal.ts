@@ -14,11 +14,13 @@ import {
   suggest,
 } from '../../lib/index.ts'
 import { now, pause, until } from './clock.ts'
-import type { ExperimentContext, ExperimentOptions, Limits } from './experiment.ts'
+import type { ExperimentContext, Limits } from './context.ts'
 import { Faults } from './faults.ts'
-import { limitReport, loadReport, type ObservedTimes, violationsOf } from './findings.ts'
+import { loadReport, type ObservedTimes, violationsOf } from './findings.ts'
+import { limitsOf } from './limits.ts'
 import type { Load, RunningLoad } from './load.ts'
-import type { ExperimentReport, LimitReport } from './report.ts'
+import { late, newLeader, writesFlow } from './recovery.ts'
+import type { ExperimentReport } from './report.ts'
 import { holdsWithin, refused, type SteadyState, stackServices } from './steady-state.ts'
 
 /** How long a healthy stack is given to say so before an experiment is refused. */
@@ -40,7 +42,7 @@ export interface RehearsalOptions<P> {
   readonly steadyState: readonly SteadyState[]
   readonly load: readonly Load[]
   readonly limits: Limits
-  readonly options: Pick<ExperimentOptions<never>, 'description'> & {
+  readonly options: {
     inject(context: ExperimentContext<P>): Promise<void>
     observe?(context: ExperimentContext<P>): Promise<void>
     heal?(context: ExperimentContext<P>): Promise<void>
@@ -112,7 +114,7 @@ class Rehearsal<P> {
     for (const load of this.#given.load) {
       const run = this.#given.id
       const context = { runtime, services: this.#services, reach, environment: this.#around.env, folder, run, signal }
-      this.#loads.push(await load.start(context))
+      if ((await load.applies?.(context)) ?? true) this.#loads.push(await load.start(context))
     }
     const warm = await until(() => this.#loads.every(({ ledger }) => ledger.all.length >= warmUp), {
       ms: 30_000,
@@ -218,7 +220,7 @@ class Rehearsal<P> {
       limits: [],
       loads,
     }
-    report.limits.push(...this.#limits(report))
+    report.limits.push(...limitsOf(report, this.#given.limits))
     if (!this.#notRun) {
       this.#reasons.push(...violationsOf(loads, healed, missing.length === 0))
       this.#reasons.push(...((await this.#given.options.assert?.(report, this.#context(signal))) ?? []))
@@ -230,28 +232,6 @@ class Rehearsal<P> {
     }
     const verdict = this.#notRun ? 'not-run' : this.#reasons.length > 0 ? 'failed' : 'passed'
     return { ...report, verdict }
-  }
-
-  #limits(report: ExperimentReport): LimitReport[] {
-    const { limits } = this.#given
-    const found: LimitReport[] = []
-    const add = (
-      name: string,
-      limit: Limits['gap'],
-      actualMs: number | undefined,
-      strength: LimitReport['strength'],
-    ) => {
-      if (limit !== undefined) found.push(limitReport({ name, limitMs: milliseconds(limit), actualMs, strength }))
-    }
-    for (const { name, bound, gapMs, firstAfter, ledger } of report.loads) {
-      if (bound) continue
-      const gap = firstAfter === undefined && gapMs > 1000 ? undefined : gapMs
-      if (ledger.acknowledged === 0) continue
-      add(`gap of ${name}`, limits.gap, gap, 'target')
-      add(`outer promise of ${name}`, limits.promise, gap, 'promise')
-    }
-    add('full redundancy after the heal', limits.redundancy, report.redundancyMs, 'target')
-    return found
   }
 
   #mark(text: string): void {
@@ -304,37 +284,9 @@ class Rehearsal<P> {
         })
         if (missing.length > 0) throw late(`the stack is in its steady state (${missing.join('; ')})`)
       },
-      writesFlow: (options = {}) => this.#writesFlow(options, signal),
-      newLeader: (old, name = 'postgresql') => this.#newLeader(old, name, signal),
+      writesFlow: (options = {}) => writesFlow(this.#loads, { ...options, signal }),
+      newLeader: (old, name = 'postgresql') => newLeader(this.#loads, { old, load: name, signal }),
     }
-  }
-
-  async #writesFlow(options: { readonly forMs?: number; readonly load?: string }, signal: AbortSignal): Promise<void> {
-    const since = now()
-    const settle = options.forMs ?? 3000
-    const loads = this.#loads.filter(
-      ({ name, bound }) => !bound && (options.load === undefined || name === options.load),
-    )
-    const flowing = (): boolean => {
-      const time = now()
-      if (time - since < settle) return false
-      return loads.every(({ ledger }) => {
-        const recent = ledger.all.slice(-40).filter(({ at }) => at > time - 1000)
-        return new Set(recent.map(({ at }) => Math.floor((at - time) / 250))).size >= 3
-      })
-    }
-    if (await until(flowing, { ms: 120_000, signal })) return
-    this.#around.signal.throwIfAborted()
-    throw late('writes are acknowledged steadily again')
-  }
-
-  async #newLeader(old: string, name: string, signal: AbortSignal): Promise<string> {
-    const load = this.#loads.find((one) => one.name === name)
-    const leader = (): string | undefined =>
-      load?.lanes.find(({ member, spans }) => member !== old && spans.at(-1)?.state === 'leads')?.member
-    if (await until(() => leader() !== undefined, { ms: 120_000, signal, every: 100 })) return leader()!
-    this.#around.signal.throwIfAborted()
-    throw late(`another member than ${old} leads`)
   }
 
   async #end(): Promise<void> {
@@ -348,12 +300,4 @@ class Rehearsal<P> {
       if (result.status === 'rejected') this.#around.log(`Tidying up: ${messageOf(result.reason)}`)
     }
   }
-}
-
-function late(what: string): DevstackError {
-  return new DevstackError({
-    kind: 'timeout',
-    code: 'EXPERIMENT_NO_RECOVERY',
-    message: `The stack did not recover in time: it was waited for until ${what}.`,
-  })
 }

@@ -1,6 +1,7 @@
 /** `test-rolling-restart`: every member of etcd and PostgreSQL is restarted, one after another, the leader last. */
 import { type Task, z } from '../../lib/index.ts'
-import { type ExperimentContext, type ExperimentOutcome, experiment } from './experiment.ts'
+import type { ExperimentContext } from './context.ts'
+import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresRoles, switchover } from './patroni-admin.ts'
 import { postgresLoad } from './postgres-load.ts'
 

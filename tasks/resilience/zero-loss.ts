@@ -2,7 +2,8 @@
 import { join } from 'node:path'
 import { type Task, z } from '../../lib/index.ts'
 import { packageFolder } from '../stack/package.ts'
-import { type ExperimentContext, type ExperimentOutcome, experiment } from './experiment.ts'
+import type { ExperimentContext } from './context.ts'
+import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresLoad } from './postgres-load.ts'
 import { redisLoad } from './redis-load.ts'
 

@@ -143,7 +143,7 @@ test('are read by hand, and what is no record is passed over', () =>
 
 test('have words and a way to heal for every kind', () => {
   const details: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-    oom: { limitBytes: 1_000_000 },
+    'crash-loop': { times: 3 },
     partition: { peers: ['10.0.0.2'], direction: 'out' },
     loss: { percent: 20 },
     bandwidth: { kilobitPerSecond: 500 },

@@ -1,0 +1,108 @@
+/** `test-fault`: any fault on any service for some seconds, under load. */
+import { DevstackError, type Task, z } from '../../lib/index.ts'
+import { pause } from './clock.ts'
+import type { ExperimentContext } from './context.ts'
+import { type ExperimentOutcome, experiment } from './experiment.ts'
+import { postgresRoles } from './patroni-admin.ts'
+import { peersOf } from './peers.ts'
+import { postgresLoad } from './postgres-load.ts'
+import { redisMasterName } from './redis-failover.ts'
+import { redisLoad } from './redis-load.ts'
+
+/** Kinds that a person may name; `patroni-config` and `restart` belong to experiments of their own. */
+const kinds = [
+  'kill',
+  'stop',
+  'pause',
+  'crash',
+  'crash-loop',
+  'oom',
+  'postgres-kill',
+  'disconnect',
+  'partition',
+  'loss',
+  'bandwidth',
+  'latency',
+  'disk-full',
+  'read-only',
+  'clock-skew',
+] as const
+
+const dataFolders: readonly (readonly [RegExp, string])[] = [
+  [/^postgres/, '/var/lib/postgresql/data'],
+  [/^etcd/, '/var/lib/etcd'],
+  [/./, '/var/lib/redis'],
+]
+
+/** The task. */
+export function simulateTask(): Task<ExperimentOutcome> {
+  return experiment({
+    description: 'Inject any fault into any service for some seconds, under load, and heal it',
+    params: {
+      fault: z.enum(kinds).describe('what happens'),
+      service: z.string().default('leader').describe('to whom: a service, "leader" (PostgreSQL) or "master" (Redis)'),
+      for: z.coerce.number().positive().default(10).describe('seconds until it is healed'),
+      with: z.array(z.string()).optional().describe('details of the fault, as name=value: percent=30'),
+    },
+    load: [postgresLoad(), redisLoad()],
+    inject: async (context) => {
+      const { fault, service: asked } = context.params
+      const service = await targetOf(asked, context)
+      const details = { ...usual(fault, service, context), ...parseDetails(context.params.with ?? []) }
+      await context.fault(fault, service, details)
+    },
+    observe: async (context) => {
+      await pause(context.params.for * 1000, context.signal)
+      await context.heal()
+      await context.writesFlow()
+    },
+    limits: { promise: '60s', redundancy: '15s' },
+  })
+}
+
+/** A service by name or by role. */
+export async function targetOf(target: string, context: ExperimentContext<unknown>): Promise<string> {
+  if (target === 'leader') return (await postgresRoles(context)).leader
+  return target === 'master' ? redisMasterName(context) : context.service(target).service
+}
+
+/** Details that need not be said. */
+function usual(
+  fault: (typeof kinds)[number],
+  service: string,
+  context: ExperimentContext<unknown>,
+): Readonly<Record<string, unknown>> {
+  const path = dataFolders.find(([pattern]) => pattern.test(service))![1]
+  const [network, ipv4Address] = Object.entries(context.service(service).addresses)[0] ?? ['', '']
+  const details: Partial<Record<(typeof kinds)[number], Readonly<Record<string, unknown>>>> = {
+    'crash-loop': { times: 3 },
+    disconnect: { network, ipv4Address },
+    partition: { peers: peersOf(service, context.services), direction: 'both' },
+    loss: { percent: 20 },
+    bandwidth: { kilobitPerSecond: 500 },
+    latency: { delayMs: 100, jitterMs: 20 },
+    'disk-full': { path },
+    'read-only': { path },
+    'clock-skew': { offsetMs: 60_000 },
+  }
+  return details[fault] ?? {}
+}
+
+/** `name=value` words; what looks like a number is one. Throws FAULT_BAD_DETAILS. */
+export function parseDetails(words: readonly string[]): Readonly<Record<string, string | number>> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const match = /^(\w+)=(.+)$/.exec(word)
+      if (!match) {
+        throw new DevstackError({
+          kind: 'usage',
+          code: 'FAULT_BAD_DETAILS',
+          message: `"${word}" is no detail of a fault.`,
+          hint: 'Write name=value, for instance: --with percent=30',
+        })
+      }
+      const [, name, text] = match as unknown as [string, string, string]
+      return [name, /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text] as const
+    }),
+  )
+}
