@@ -1,5 +1,6 @@
 /** What a run touches: turns the engine's `Host` into processes, locks, files and events. */
-import { isAbsolute, relative, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { delimiter, isAbsolute, join, relative, resolve } from 'node:path'
 import { readEnvironment } from '../config/load.ts'
 import type { Registry } from '../config/registry.ts'
 import type { Ambient } from '../context.ts'
@@ -196,6 +197,7 @@ class TaskContext {
       if (own !== base) this.#around.session.redactor.addEnvironment(own)
       this.#env = {
         ...own,
+        ...withLocalPrograms(own['PATH'], this.#around.session.loaded.directory),
         ...definition.env,
         DEVSTACK_RUN: this.runId,
         TRACEPARENT: traceparent(this.#around.traceId, spanIdOf(this.#around.traceId, this.name)),
@@ -253,6 +255,13 @@ class TaskContext {
         this.#around.emitNode(this.name, { type: 'node-output', stream, text }),
     }
   }
+}
+
+/** Programs of the project's own packages come first, as in npm scripts. */
+function withLocalPrograms(path: string | undefined, directory: string): { readonly PATH?: string } {
+  const programs = join(directory, 'node_modules', '.bin')
+  if (path?.split(delimiter).includes(programs) || !existsSync(programs)) return {}
+  return { PATH: path === undefined ? programs : `${programs}${delimiter}${path}` }
 }
 
 /** A node's working directory: `cwd` of the task, relative to the folder of the config that defines it. */

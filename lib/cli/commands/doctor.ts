@@ -31,8 +31,8 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
       ...(loaded ? { project: { name: loaded.project, directory: loaded.directory, stateDirectory } } : {}),
       runtime: () => runtime,
       config: async () => {
-        const { file, registry } = await config()
-        return { file, tasks: registry.entries().length }
+        const { file, registry, environment } = await config()
+        return { file, tasks: registry.entries().length, ports: portsOf(environment) }
       },
       locks: async () =>
         openLocks({ directory: stateDirectory })
@@ -53,4 +53,11 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
   } finally {
     runtime.close()
   }
+}
+
+/** Ports that the project publishes: the numbers of its `..._PORT` variables. */
+function portsOf(environment: Readonly<Record<string, string>>): readonly number[] {
+  return Object.entries(environment).flatMap(([name, value]) =>
+    name.endsWith('_PORT') && /^\d{2,5}$/.test(value) ? [Number(value)] : [],
+  )
 }
