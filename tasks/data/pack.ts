@@ -10,6 +10,7 @@ import { restoreTask } from './restore.ts'
 import { sanitizeTask } from './sanitize.ts'
 import { seedTask } from './seed.ts'
 import { findBackup } from './shelf.ts'
+import { restoreSnapshotTask, snapshotListTask, snapshotTask } from './snapshot.ts'
 
 /** Data of the stack: `use: [haStack(), dataPack({ migrations: 'migrations' })]`. */
 export function dataPack(options: DataPackOptions = {}): Pack {
@@ -35,6 +36,9 @@ function dataTasks(settings: DataSettings): TaskTree {
     'backup:list': listTask(settings),
     'backup:verify': verifyTask((id) => findBackup(settings.backups, id)),
     restore: restoreTask(settings),
+    snapshot: snapshotTask(settings),
+    'snapshot:list': snapshotListTask(settings),
+    'restore-snapshot': restoreSnapshotTask(settings),
     sanitize: sanitizeTask(settings),
     'pitr:enable': enableTask(settings),
     'pitr:disable': disableTask(settings),

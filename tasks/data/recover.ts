@@ -8,6 +8,8 @@ import { recoverRestore } from './restore.ts'
 import { claimed, readRestoreState } from './restore-state.ts'
 import { removeDeadScratch, scratchMarkers } from './scratch.ts'
 import { removeDeadDrafts } from './shelf.ts'
+import { recoverSnapshot } from './snapshot.ts'
+import { readSnapshotState } from './snapshot-state.ts'
 
 /** The pack's `recover`. Looks at files alone unless there is something to mend; what can not be mended yet is said. */
 export function recovery(settings: () => DataSettings | undefined): NonNullable<Pack['recover']> {
@@ -21,6 +23,7 @@ export function recovery(settings: () => DataSettings | undefined): NonNullable<
     }
     const markers = scratchMarkers(project.stateDirectory)
     if (existsSync(markers) && readdirSync(markers).length > 0) await removeScratch(working, markers)
+    await endSnapshot(own, working)
     const state = readRestoreState(own)
     if (!state || (state.owner && stateOf(state.owner) !== 'dead')) return
     try {
@@ -47,5 +50,16 @@ async function removeScratch(working: Working, markers: string): Promise<void> {
   } catch (thrown) {
     working.signal.throwIfAborted()
     working.log(`Throwaway containers of a command that was killed can not be removed yet: ${messageOf(thrown)}`)
+  }
+}
+
+async function endSnapshot(settings: DataSettings, working: Working): Promise<void> {
+  const state = readSnapshotState(settings)
+  if (!state || (state.identity && stateOf(state.identity) !== 'dead')) return
+  try {
+    await claimed(settings, () => recoverSnapshot(settings, working))
+  } catch (thrown) {
+    working.signal.throwIfAborted()
+    working.log(`A snapshot was broken off and can not be ended yet: ${messageOf(thrown)}`)
   }
 }

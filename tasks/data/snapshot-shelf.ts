@@ -1,0 +1,95 @@
+/** Snapshots on disk: one archive of all volumes and what it says of itself. */
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { DevstackError, messageOf, suggest, z } from '../../lib/index.ts'
+import { syncFolder, writeWhole } from './files.ts'
+import type { Draft } from './shelf.ts'
+
+export const archiveName = 'volumes.tar.zst'
+const manifestName = 'snapshot.json'
+
+const schema = z.object({
+  format: z.literal(1),
+  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/),
+  project: z.string(),
+  createdAt: z.string(),
+  reason: z.string(),
+  volumes: z.array(
+    z.object({
+      name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/),
+      /** First part of its names in the archive. */
+      folder: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/),
+      labels: z.record(z.string(), z.string()),
+    }),
+  ),
+  bytes: z.number().int().nonnegative(),
+  sha256: z.string(),
+  /** Lengths of the archive's zstd frames. */
+  frames: z.array(
+    z
+      .number()
+      .int()
+      .positive()
+      .max(16 * 1024 * 1024),
+  ),
+  rawBytes: z.number().int().nonnegative(),
+})
+export type SnapshotManifest = z.infer<typeof schema>
+
+export interface ShelvedSnapshot {
+  readonly id: string
+  readonly folder: string
+  readonly manifest: SnapshotManifest
+}
+
+/** Whole snapshots, newest first, and what looks like one and is none. */
+export function readSnapshots(shelf: string): {
+  readonly snapshots: readonly ShelvedSnapshot[]
+  readonly broken: readonly { readonly id: string; readonly why: string }[]
+} {
+  const snapshots: ShelvedSnapshot[] = []
+  const broken: { id: string; why: string }[] = []
+  const entries = existsSync(shelf) ? readdirSync(shelf, { withFileTypes: true }) : []
+  for (const { name: id } of entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))) {
+    const folder = join(shelf, id)
+    try {
+      snapshots.push({
+        id,
+        folder,
+        manifest: schema.parse(JSON.parse(readFileSync(join(folder, manifestName), 'utf8'))),
+      })
+    } catch (thrown) {
+      broken.push({ id, why: messageOf(thrown) })
+    }
+  }
+  snapshots.sort((a, b) => (a.manifest.createdAt < b.manifest.createdAt ? 1 : -1))
+  return { snapshots, broken }
+}
+
+/** The snapshot of this id, `latest` for the newest. Throws SNAPSHOT_UNKNOWN. */
+export function findSnapshot(shelf: string, id: string): ShelvedSnapshot {
+  const { snapshots, broken } = readSnapshots(shelf)
+  const found = id === 'latest' ? snapshots[0] : snapshots.find((one) => one.id === id)
+  if (found) return found
+  const unusable = broken.find((one) => one.id === id)
+  const ids = snapshots.map((one) => one.id)
+  throw new DevstackError({
+    kind: 'usage',
+    code: 'SNAPSHOT_UNKNOWN',
+    message: unusable
+      ? `The snapshot ${id} can not be used: ${unusable.why}`
+      : `There is no snapshot "${id}".${suggest(id, ids)}`,
+    hint: ids.length > 0 ? `The newest is ${ids[0]}.` : 'Make one with: devstack run snapshot',
+  })
+}
+
+/** Puts a finished draft among the snapshots, in one step. */
+export function publishSnapshot(shelf: string, draft: Draft, manifest: SnapshotManifest): ShelvedSnapshot {
+  writeWhole(join(draft.folder, manifestName), `${JSON.stringify(manifest)}\n`)
+  syncFolder(draft.folder)
+  const folder = join(shelf, draft.id)
+  renameSync(draft.folder, folder)
+  syncFolder(shelf)
+  rmSync(join(folder, 'owner.json'), { force: true })
+  return { id: draft.id, folder, manifest }
+}
