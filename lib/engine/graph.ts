@@ -51,7 +51,7 @@ export interface Target {
 
 interface Frame {
   readonly node: GraphNode
-  pending: { key: string; need: Need }[] | undefined
+  pending: { readonly key: string; readonly need: Need; target?: Target }[] | undefined
   readonly found: NodeNeed[]
 }
 
@@ -122,8 +122,10 @@ export async function buildGraph(targets: readonly Target[], names: Names): Prom
         continue
       }
       // most needs are plain tasks: nothing to wait for
-      const found = resolveNeed(next.need, names, frame.node.id)
+      const found = next.target ?? resolveNeed(next.need, names, frame.node.id)
       const target = found instanceof Promise ? await found : found
+      // a need is looked at again once its task is in the graph, and must then be the same task
+      next.target = target
       const plain = nodes.get(names.nameOf(target.task) ?? '')
       const id =
         plain?.task === target.task && !target.task.definition.params

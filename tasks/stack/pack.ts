@@ -9,6 +9,7 @@ import {
   type LoadedStack,
   loadStack,
   type Needs,
+  named,
   type PackContext,
   type ServiceHandle,
   type Task,
@@ -93,6 +94,12 @@ function stackTasks(stack: HaStack): Record<string, Task> {
     },
   }
   const down = downTask(() => stack.load(defaults))
+  // steps of the data pack's `reset`, which takes a backup before and fills the new databases after
+  const resetDown = downTask(() => stack.load(defaults), { backup: named('reset:backup') })
+  const resetUp = upTask({
+    load: (params) => stack.load(params, { environment, down: resetDown }),
+    clusters: (loaded, params) => stack.clusters(loaded, params),
+  })
   const password = async (): Promise<string> => (await stack.variables())['REDIS_PASSWORD'] ?? ''
   return {
     setup: setupTask(async () => {
@@ -102,6 +109,8 @@ function stackTasks(stack: HaStack): Record<string, Task> {
     }),
     up: upTask({ load: (params) => stack.load(params), clusters: (loaded, params) => stack.clusters(loaded, params) }),
     down,
+    'reset:down': resetDown,
+    'reset:up': { ...resetUp, definition: { ...resetUp.definition, private: true } },
     status: statusTask(health),
     health: healthTask(health),
     logs: logsTask(),
@@ -143,6 +152,7 @@ class HaStack {
   readonly environment: Task<undefined>
   readonly #options: HaStackOptions
   readonly #place: PackContext
+  readonly #loaded = new Map<string, Promise<LoadedStack>>()
 
   constructor(options: HaStackOptions, place: PackContext) {
     this.#options = options
@@ -164,11 +174,19 @@ class HaStack {
   }
 
   /** The services that `params` ask for; `before` must be done before the first image, network or volume. */
-  async load(
-    params: Mode,
-    before: Needs = { environment: this.environment },
-    afresh: readonly string[] = [],
-  ): Promise<LoadedStack> {
+  load(params: Mode, before?: Needs, afresh: readonly string[] = []): Promise<LoadedStack> {
+    if (before || afresh.length > 0) return this.#read(params, before ?? { environment: this.environment }, afresh)
+    // whoever needs the same services must need the same tasks
+    const key = JSON.stringify([params.fast, params.ephemeral, params.dev ?? false])
+    const known = this.#loaded.get(key)
+    if (known) return known
+    const loading = this.#read(params, { environment: this.environment }, [])
+    this.#loaded.set(key, loading)
+    loading.catch(() => this.#loaded.delete(key))
+    return loading
+  }
+
+  async #read(params: Mode, before: Needs, afresh: readonly string[]): Promise<LoadedStack> {
     const root = packageFolder()
     const values = await this.variables()
     const base = baseImageTask(before)

@@ -140,6 +140,22 @@ test('refuses two different tasks under one label', async () => {
   assert.is((await failure(graphOf({ both }))).code, 'GRAPH_SAME_NAME')
 })
 
+test('asks a reference for its task once', async () => {
+  let asked = 0
+  const made = {
+    kind: 'reference' as const,
+    name: 'service',
+    resolve: async () => {
+      asked += 1
+      return createTask({ label: 'service', run: () => asked }) as Task
+    },
+  }
+  const user = createTask({ needs: { made }, run: () => 0 }) as Task
+  const graph = await graphOf({ user })
+  assert.equal(graph.order, ['service', 'user'])
+  assert.is(asked, 1)
+})
+
 test('builds a chain far deeper than the call stack', async () => {
   let last = leaf()
   const tasks: Record<string, Task> = { t0: last }
