@@ -40,7 +40,8 @@ export const diskKinds: Readonly<Record<string, FaultKind>> = {
     inject: async ({ id, path }, { helper, signal }) => {
       const script = `enter() { nsenter -t "$pid" -m "$@"; }
 enter mount --bind "$1" "$1"
-enter mount -o remount,bind,ro "$1"`
+enter mount -o remount,bind,ro "$1"
+if enter touch "$1/.devstack" 2>/dev/null; then echo "$1 can still be written to" >&2; exit 1; fi`
       await helper.run(id, script, [path], signal)
     },
     heal: async (details, tools) => {

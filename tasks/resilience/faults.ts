@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { DevstackError, messageOf, type Project, type Runtime, stateOf } from '../../lib/index.ts'
+import { now } from './clock.ts'
 import type { FaultTools } from './fault-kind.ts'
 import { faultKind } from './fault-kinds.ts'
 import { type FaultRecord, readFaults, removeFault, writeFault } from './fault-record.ts'
@@ -11,8 +12,8 @@ export interface FaultsOptions {
   readonly runtime: Runtime
   readonly project: Project
   readonly experiment: string
-  /** Told what was done, with the moment. */
-  readonly note: (text: string) => void
+  /** Told what was done; `at`: when it began, milliseconds since the epoch. */
+  readonly note: (text: string, at: number) => void
 }
 
 /** An injected fault. */
@@ -70,8 +71,9 @@ export class Faults {
       experiment,
     })
     this.#open.push(record)
+    const at = now()
     await kind.inject(parsed.data, tools)
-    note(text)
+    note(text, at)
     return record
   }
 
@@ -85,7 +87,7 @@ export class Faults {
         await healRecord(record, { runtime, project, helper: this.#helper, signal })
         removeFault(project.stateDirectory, record.id)
         this.#open = this.#open.filter(({ id }) => id !== record.id)
-        note(`healed: ${record.text}`)
+        note(`healed: ${record.text}`, now())
       } catch (thrown) {
         failures.push(`${record.text}: ${messageOf(thrown)}`)
       }

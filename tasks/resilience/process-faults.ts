@@ -70,16 +70,27 @@ export const processKinds: Readonly<Record<string, FaultKind>> = {
     details: target,
     text: ({ service }) => `${service} out of memory`,
     needsHelper: true,
-    inject: async ({ id }, { helper, runtime, signal }) => {
+    inject: async ({ id, service }, { helper, runtime, signal }) => {
       // the main process is to be the one that the kernel picks; then little more than what is used now is allowed
       const script = `${memoryFile}
 echo 1000 > "/proc/$pid/oom_score_adj"
 used=$(cat "$(dirname "$file")/memory.current" 2>/dev/null || cat "$(dirname "$file")/memory.usage_in_bytes")
 echo $((used + 8388608)) > "$file"`
+      const before = await runtime.inspect(id, { signal })
       await helper.run(id, script, [], signal)
       // and something in the container asks for more
       const hog = { command: ['sh', '-c', 'head -c 512m /dev/zero | tail > /dev/null'], signal }
       await runtime.exec(id, hog).catch(() => undefined)
+      const died = async (): Promise<boolean> => {
+        const seen = await runtime.inspect(id, { signal })
+        return seen !== undefined && (seen.state !== 'running' || seen.startedAt !== before?.startedAt)
+      }
+      if (await until(died, { ms: 10_000, signal })) return
+      throw new DevstackError({
+        kind: 'runtime',
+        code: 'FAULT_REFUSED',
+        message: `${service} was given too little memory, and the kernel killed nothing.`,
+      })
     },
     heal: async (details, tools) => {
       await letRun(details, tools)

@@ -81,7 +81,7 @@ class Rehearsal<P> {
       runtime: around.runtime,
       project: around.project,
       experiment: given.title,
-      note: (text) => this.#mark(text),
+      note: (text, at) => this.#mark(text, at),
     })
   }
 
@@ -198,7 +198,7 @@ class Rehearsal<P> {
         this.#moments.push({ at: errorWindow.from, text: `first ${name} client notices` })
     }
     for (const { firstAfter, gapMs, name } of loads) {
-      if (firstAfter !== undefined && gapMs >= 250) this.#moments.push({ at: firstAfter, text: `first ${name} write` })
+      if (firstAfter !== undefined && gapMs >= 750) this.#moments.push({ at: firstAfter, text: `first ${name} write` })
     }
     const redundancy = this.#healedAt === undefined ? undefined : redundantAt - this.#healedAt
     const report: ExperimentReport = {
@@ -234,8 +234,8 @@ class Rehearsal<P> {
     return { ...report, verdict }
   }
 
-  #mark(text: string): void {
-    const at = now() - this.#startedAt
+  #mark(text: string, moment = now()): void {
+    const at = moment - this.#startedAt
     this.#moments.push({ at: Math.round(at), text })
     this.#around.log(`${(at / 1000).toFixed(1)} s: ${text}`)
   }
