@@ -50,18 +50,13 @@ export function migrateTask(settings: DataSettings): Task<Migrated> {
       }
       checkMigrations(files, applied)
       const due = dueMigrations(files, applied, params.to)
-      if (due.length === 0) {
-        log(`nothing to apply: ${applied.length} of ${files.length} migrations are applied`)
-        return { applied: [] }
-      }
       if (params['dry-run']) {
         for (const { name, file } of due) log(`would apply ${name} (${relative(settings.directory, file)})`)
-        return { applied: [] }
       }
+      if (due.length === 0) log(`nothing to apply: ${applied.length} of ${files.length} migrations are applied`)
+      if (due.length === 0 || params['dry-run']) return { applied: [] }
       const backup = await automaticBackup(settings, context, { before: 'migrate', skip: flags.noBackup })
       const done = await apply(settings, { cluster, login, due, files, working: context })
-      const { lsn } = await replicasCaughtUp(cluster, context)
-      if (cluster.replicas.length > 0) log(`${cluster.replicas.length} replicas have replayed it (${lsn})`)
       return { applied: done, ...(backup === undefined ? {} : { backup }) }
     },
     undo: async (context) => {
@@ -78,6 +73,17 @@ export function migrateTask(settings: DataSettings): Task<Migrated> {
       await bringBack(settings, context, backup)
     },
   })
+}
+
+/** Applies everything that is pending, for tasks that migrate on their way. Takes no backup. */
+export async function migrateAll(settings: DataSettings, working: Working): Promise<void> {
+  const files = readMigrations(settings.migrations)
+  const cluster = await findCluster(settings, working)
+  const login = await loginOf(settings)
+  const applied = await withClient(cluster, { ...login, signal: working.signal }, readApplied)
+  checkMigrations(files, applied)
+  const due = dueMigrations(files, applied)
+  if (due.length > 0) await apply(settings, { cluster, login, due, files, working })
 }
 
 interface Login {
@@ -158,6 +164,8 @@ async function apply(settings: DataSettings, application: Application): Promise<
       throw migrationFailed(due.find(({ name }) => !done.includes(name))!, { done, thrown, text: listening.failed() })
     }
   })
+  const { lsn } = await replicasCaughtUp(cluster, working)
+  if (cluster.replicas.length > 0) log(`${cluster.replicas.length} replicas have replayed it (${lsn})`)
   return done
 }
 

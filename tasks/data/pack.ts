@@ -6,6 +6,7 @@ import { migrateTask, newMigrationTask } from './migrate.ts'
 import { type DataPackOptions, type DataSettings, settingsOf } from './options.ts'
 import { baseBackupTask, disableTask, enableTask, pitrStatusTask } from './pitr.ts'
 import { recovery } from './recover.ts'
+import { resetBackupTask, resetTask } from './reset.ts'
 import { restoreTask } from './restore.ts'
 import { sanitizeTask } from './sanitize.ts'
 import { seedTask } from './seed.ts'
@@ -27,7 +28,10 @@ export function dataPack(options: DataPackOptions = {}): Pack {
 }
 
 function dataTasks(settings: DataSettings): TaskTree {
+  const resetBackup = resetBackupTask(settings)
   return {
+    reset: resetTask(settings, resetBackup),
+    'reset:backup': resetBackup,
     migrate: migrateTask(settings),
     'migrate:new': newMigrationTask(settings),
     seed: seedTask(settings),

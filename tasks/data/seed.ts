@@ -31,28 +31,9 @@ export function seedTask(settings: DataSettings): Task<Seeded> {
     }),
     returns: value,
     run: async (context): Promise<Seeded> => {
-      const { log, signal, progress, params } = context
+      const { params } = context
       if (params['from-snapshot'] !== undefined) return seedFromBackup(settings, context, params['from-snapshot'])
-      const files = seedFiles(settings)
-      const cluster = await findCluster(settings, context)
-      const login = await loginOf(settings)
-      await withClient(cluster, { ...login, signal }, async (client) => {
-        await client.query('BEGIN')
-        for (const [index, file] of files.entries()) {
-          const before = await countChanges(client)
-          try {
-            await client.query(readFileSync(file, 'utf8'))
-          } catch (thrown) {
-            signal.throwIfAborted()
-            throw seedFailed(file, thrown)
-          }
-          const changed = (await countChanges(client)) - before
-          log(`${relative(settings.directory, file)}: ${changed === 0 ? 'nothing new' : `${changed} rows`}`)
-          progress({ done: index + 1, total: files.length, unit: 'items', label: 'seed files' })
-        }
-        await client.query('COMMIT')
-      })
-      await replicasCaughtUp(cluster, context)
+      await fillSeeds(settings, context)
       return {}
     },
     undo: async (context) => {
@@ -60,6 +41,31 @@ export function seedTask(settings: DataSettings): Task<Seeded> {
       if (previous !== undefined) await bringBack(settings, context, previous)
     },
   })
+}
+
+/** Runs the seed files. Returns once the replicas have replayed them. */
+export async function fillSeeds(settings: DataSettings, context: Working): Promise<void> {
+  const { log, signal, progress } = context
+  const files = seedFiles(settings)
+  const cluster = await findCluster(settings, context)
+  const login = await loginOf(settings)
+  await withClient(cluster, { ...login, signal }, async (client) => {
+    await client.query('BEGIN')
+    for (const [index, file] of files.entries()) {
+      const before = await countChanges(client)
+      try {
+        await client.query(readFileSync(file, 'utf8'))
+      } catch (thrown) {
+        signal.throwIfAborted()
+        throw seedFailed(file, thrown)
+      }
+      const changed = (await countChanges(client)) - before
+      log(`${relative(settings.directory, file)}: ${changed === 0 ? 'nothing new' : `${changed} rows`}`)
+      progress({ done: index + 1, total: files.length, unit: 'items', label: 'seed files' })
+    }
+    await client.query('COMMIT')
+  })
+  await replicasCaughtUp(cluster, context)
 }
 
 type SeedContext = Working & {

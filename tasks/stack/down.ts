@@ -1,5 +1,5 @@
 /** `down`: stops and removes what `up` made, dependents first; data stays unless it is asked to go. */
-import { composeDependenciesOf, type LoadedStack, labels, type Task, task, z } from '../../lib/index.ts'
+import { composeDependenciesOf, type LoadedStack, labels, type Needs, type Task, task, z } from '../../lib/index.ts'
 import { projectContainers, serviceOf } from './handles.ts'
 import { keep } from './history.ts'
 
@@ -7,15 +7,19 @@ const params = z.object({
   volumes: z.boolean().default(false).describe('destroy the data, too'),
 })
 
-/** The task. `load` tells who depends on whom; a stack whose files no longer load is taken down all the same. */
-export function downTask(load: () => Promise<LoadedStack>): Task<undefined> {
+/**
+ * The task. `load` tells who depends on whom; a stack whose files no longer load is taken down all the same. `after`
+ * makes it a step of `reset`: the data goes, once those are done.
+ */
+export function downTask(load: () => Promise<LoadedStack>, after?: Needs): Task<undefined> {
   return task({
+    ...(after ? { needs: after, private: true } : {}),
     description: 'Stop and remove the stack; data stays unless --volumes',
     params,
     effect: 'destroy',
     runLocks: ['stack'],
     destroys: async ({ params: { volumes }, runtime, project, signal }) => {
-      if (!volumes) return []
+      if (!volumes && !after) return []
       const found = await runtime.volumes({ [labels.project]: project.name }, { signal })
       return found.map(({ name }) => `volume ${name} and the data in it`)
     },
@@ -54,11 +58,12 @@ export function downTask(load: () => Promise<LoadedStack>): Task<undefined> {
       const filter = { [labels.project]: project.name }
       const networks = await runtime.networks(filter, { signal })
       await Promise.all(networks.map(({ name }) => runtime.removeNetwork(name, { signal })))
-      const volumes = context.params.volumes ? await runtime.volumes(filter, { signal }) : []
+      const withVolumes = context.params.volumes || after !== undefined
+      const volumes = withVolumes ? await runtime.volumes(filter, { signal }) : []
       await Promise.all(volumes.map(({ name }) => runtime.removeVolume(name, { signal })))
       await keep('down', [], context)
       const parts = [`${containers.length} containers`, `${networks.length} networks`]
-      if (context.params.volumes) parts.push(`${volumes.length} volumes`)
+      if (withVolumes) parts.push(`${volumes.length} volumes`)
       log(
         containers.length + networks.length + volumes.length === 0
           ? 'nothing was there'
