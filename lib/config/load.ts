@@ -126,9 +126,7 @@ async function search(directory: string): Promise<string> {
   if (existsSync(here)) return here
   const imported = await import('cosmiconfig')
   // a bundle has a CommonJS module's names under `default` alone
-  const { cosmiconfig } = imported.cosmiconfig
-    ? imported
-    : (imported as unknown as { default: typeof imported }).default
+  const { cosmiconfig } = 'cosmiconfig' in imported ? imported : (imported as { default: typeof imported }).default
   const explorer = cosmiconfig('devstack', {
     searchPlaces,
     stopDir: '/',
