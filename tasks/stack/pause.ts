@@ -6,7 +6,7 @@ import { record } from './health.ts'
 import { historyFile, readHistory } from './history.ts'
 import { outlivedLease, pauseOf } from './lease.ts'
 import { bringBack, type RecoverOptions, tilted } from './recover.ts'
-import { type Around, inOrder, type LifecycleOptions, seconds } from './starting.ts'
+import { type Around, betweenClusters, inOrder, type LifecycleOptions, seconds } from './starting.ts'
 import { groupOf } from './state.ts'
 
 /** Freezes every running container; memory and connections stay as they are. Undone by `resume`. */
@@ -22,7 +22,7 @@ export function pauseTask(options: LifecycleOptions): Task<undefined> {
       const began = performance.now()
       try {
         // clients before what they use: nobody is left waiting for somebody frozen
-        const order = groupsOf(await options.dependencies(context))
+        const order = betweenClusters(await options.dependencies(context))
         await inOrder(running.map(serviceOf), order, 'dependents-first', async (service) => {
           await Promise.all(
             running.filter((one) => serviceOf(one) === service).map((container) => freeze(container, context)),
@@ -94,13 +94,6 @@ async function freeze({ id }: ContainerSummary, { runtime, signal }: Around): Pr
       await delay(100 * attempt, undefined, { signal })
     }
   }
-}
-
-/** Of dependencies between services those that order clients before servers; members of one cluster freeze together. */
-function groupsOf(dependencies: ReadonlyMap<string, readonly string[]>): Map<string, readonly string[]> {
-  return new Map(
-    [...dependencies].map(([service, needs]) => [service, needs.filter((one) => groupOf(one) !== groupOf(service))]),
-  )
 }
 
 /** etcd first: PostgreSQL that finds no etcd steps down. */

@@ -18,7 +18,16 @@ import { leaderHandle, outlivedLease, pauseOf } from './lease.ts'
 import { parseInfo } from './redis.ts'
 import { askRedis } from './resp.ts'
 import { sentinelPort } from './sentinel.ts'
-import { type Around, inOrder, type LifecycleOptions, ready, replicated, seconds, startInOrder } from './starting.ts'
+import {
+  type Around,
+  betweenClusters,
+  inOrder,
+  type LifecycleOptions,
+  ready,
+  replicated,
+  seconds,
+  startInOrder,
+} from './starting.ts'
 import type { ServiceRow } from './table.ts'
 
 type Logging = Around & { log(text: string): void }
@@ -29,8 +38,8 @@ export interface RecoverOptions extends LifecycleOptions {
   readonly clock?: Clock
 }
 
-/** How long members get to find together by themselves before they are restarted, in milliseconds. */
-const patienceMs = 15_000
+/** How long members get to find together by themselves before they are restarted, in milliseconds; an old Redis master takes 11 s. */
+const patienceMs = 25_000
 /** A clock in a container that differs by more was not told of the machine's sleep. */
 const driftMs = 2000
 
@@ -104,19 +113,24 @@ export async function bringBack(context: Logging, options: LifecycleOptions): Pr
   if (sick.length > 0) {
     found.push(...sick.map(({ service, detail }) => `${service}: ${detail}`))
     const names = sick.filter(({ state }) => state !== 'missing').map(({ service }) => service)
-    await inOrder(names, await options.dependencies(context), 'dependencies-first', async (service) => {
-      // a member before it may have cured it
-      const [row] = await readHealth(context, options, [service])
-      if (row?.healthy) return
-      const container = containers.find((one) => serviceOf(one) === service)
-      if (!container) return
-      await runtime.restart(container.id, { signal })
-      done.push(`restarted ${service}`)
-      await ready(service, context, options).catch((thrown) => {
-        signal.throwIfAborted()
-        context.log(messageOf(thrown))
-      })
-    })
+    await inOrder(
+      names,
+      betweenClusters(await options.dependencies(context)),
+      'dependencies-first',
+      async (service) => {
+        // a member before it may have cured it
+        const [row] = await readHealth(context, options, [service])
+        if (row?.healthy) return
+        const container = containers.find((one) => serviceOf(one) === service)
+        if (!container) return
+        await runtime.restart(container.id, { signal })
+        done.push(`restarted ${service}`)
+        await ready(service, context, options).catch((thrown) => {
+          signal.throwIfAborted()
+          context.log(messageOf(thrown))
+        })
+      },
+    )
     sick = await unhealthy(context, options, { until: performance.now() + patienceMs })
   }
   if (sick.length > 0) throw failed(sick)

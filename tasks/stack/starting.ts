@@ -13,6 +13,7 @@ import {
 import { postgresReplicated } from './gates.ts'
 import { projectContainers, serviceOf } from './handles.ts'
 import { type HealthOptions, readHealth } from './health.ts'
+import { groupOf } from './state.ts'
 
 export type Around = Ambient & { readonly signal: AbortSignal }
 
@@ -58,6 +59,16 @@ export async function inOrder(
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }
 
+/**
+ * The dependencies without those inside of a cluster. Its members start and stop together: whichever of them leads now, the
+ * others, the first one of the files included, become ready only once that one runs.
+ */
+export function betweenClusters(dependencies: ReadonlyMap<string, readonly string[]>): Map<string, readonly string[]> {
+  return new Map(
+    [...dependencies].map(([service, needs]) => [service, needs.filter((one) => groupOf(one) !== groupOf(service))]),
+  )
+}
+
 /** Stops the containers, dependents first; a frozen one is thawed so that it can end properly. */
 export async function stopInOrder(
   containers: readonly ContainerSummary[],
@@ -65,12 +76,17 @@ export async function stopInOrder(
   options: LifecycleOptions,
 ): Promise<void> {
   const { runtime, signal } = context
-  await inOrder(containers.map(serviceOf), await options.dependencies(context), 'dependents-first', async (service) => {
-    for (const { id, state } of containers.filter((one) => serviceOf(one) === service)) {
-      if (state === 'paused') await runtime.unpause(id, { signal })
-      await runtime.stop(id, { signal })
-    }
-  })
+  await inOrder(
+    containers.map(serviceOf),
+    betweenClusters(await options.dependencies(context)),
+    'dependents-first',
+    async (service) => {
+      for (const { id, state } of containers.filter((one) => serviceOf(one) === service)) {
+        if (state === 'paused') await runtime.unpause(id, { signal })
+        await runtime.stop(id, { signal })
+      }
+    },
+  )
 }
 
 /** Starts the containers and waits until each is healthy, dependencies first; then for the PostgreSQL cluster as a whole. */
@@ -82,7 +98,7 @@ export async function startInOrder(
   const { runtime, signal } = context
   await inOrder(
     containers.map(serviceOf),
-    await options.dependencies(context),
+    betweenClusters(await options.dependencies(context)),
     'dependencies-first',
     async (service) => {
       for (const { id } of containers.filter((one) => serviceOf(one) === service)) {

@@ -13,7 +13,7 @@ import { appendHistory, episodes, type HistoryRecord, readHistory } from '../../
 import { leaderBefore, pauseOf } from '../../../tasks/stack/lease.ts'
 import { noticeJump } from '../../../tasks/stack/notice.ts'
 import { findStale, type Inventory } from '../../../tasks/stack/stale.ts'
-import { inOrder } from '../../../tasks/stack/starting.ts'
+import { betweenClusters, inOrder } from '../../../tasks/stack/starting.ts'
 import { deriveState, describeChange, type EnvironmentState, type ObservedService } from '../../../tasks/stack/state.ts'
 
 const machine = suite('state machine')
@@ -345,6 +345,22 @@ order('a failure is told once everybody else has ended', async () => {
     assert.is((thrown as Error).message, 'broken')
   }
   assert.equal(ended, ['b'])
+})
+
+order('members of one cluster do not wait for each other', () => {
+  const files = new Map([
+    ['redis1', []],
+    ['redis2', ['redis1']],
+    ['sentinel1', ['redis1', 'redis2']],
+  ])
+  assert.equal(
+    [...betweenClusters(files)],
+    [
+      ['redis1', []],
+      ['redis2', []],
+      ['sentinel1', ['redis1', 'redis2']],
+    ],
+  )
 })
 
 order.run()
