@@ -70,7 +70,8 @@ export function compareLedger(
   const known = new Set(ids)
   const lost = new Set<number>()
   const unacknowledged = new Set<number>()
-  const members = Object.entries(holdings).map(([member, holding]) => {
+  const sorted = Object.entries(holdings).sort(([a], [b]) => a.localeCompare(b))
+  const members = sorted.map(([member, holding]) => {
     if ('error' in holding) return { member, held: 0, missing: [], error: holding.error }
     const missing = ids.filter((id) => !holding.ids.has(id))
     for (const id of missing) lost.add(id)

@@ -77,10 +77,12 @@ export function loadReport(load: ObservedLoad, times: ObservedTimes): LoadReport
     errors,
     writable: load.writable,
     leaders: leadersOf(load.lanes).map(({ at, member }) => ({ at: relative(at), member })),
-    lanes: load.lanes.map(({ member, spans }) => ({
-      member,
-      spans: spans.map(({ from, to, state }) => ({ from: relative(from), to: relative(to), state })),
-    })),
+    lanes: [...load.lanes]
+      .sort((a, b) => a.member.localeCompare(b.member))
+      .map(({ member, spans }) => ({
+        member,
+        spans: spans.map(({ from, to, state }) => ({ from: relative(from), to: relative(to), state })),
+      })),
     bucketMs,
     series: seriesOf(load, times),
   }

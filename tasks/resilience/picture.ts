@@ -8,6 +8,8 @@ const plotWidth = width - left - right
 const chartHeight = 90
 const laneHeight = 18
 const gap = 14
+/** Numbers of moments stand in so many rows above the picture. */
+const momentRows = 4
 
 /** Text as it may stand in HTML and SVG. */
 export function escapeText(text: string): string {
@@ -19,7 +21,7 @@ export function pictureOf(report: ExperimentReport): string {
   const scale = (at: number): number =>
     left + (Math.max(0, Math.min(at, report.durationMs)) / report.durationMs) * plotWidth
   const parts: string[] = []
-  let y = 30
+  let y = 18 + momentRows * 12
   const top = y
   for (const load of report.loads) {
     parts.push(throughput(load, y, scale))
@@ -43,11 +45,15 @@ export function pictureOf(report: ExperimentReport): string {
   const window = report.fault
     ? `<rect class="fault" x="${n(scale(report.fault.from))}" y="${top}" width="${n(Math.max(1, scale(report.fault.to) - scale(report.fault.from)))}" height="${bottom - top}"><title>fault, from ${seconds(report.fault.from)} to ${seconds(report.fault.to)}</title></rect>`
     : ''
+  // neighbours would cover each other's numbers, so each takes the first row with room
+  const rows: number[] = []
   const moments = report.moments.map(({ at, text }, index) => {
-    const x = n(scale(at))
-    // neighbours would cover each other's numbers
-    const up = index % 2 === 0 ? 12 : 24
-    return `<g class="moment"><line x1="${x}" x2="${x}" y1="${up + 2}" y2="${bottom}"/><text x="${x}" y="${up}" text-anchor="middle">${index + 1}</text><title>${escapeText(`${seconds(at)} ${text}`)}</title></g>`
+    const x = scale(at)
+    let row = rows.findIndex((taken) => x - taken >= 16)
+    if (row < 0) row = rows.length < momentRows ? rows.length : index % momentRows
+    rows[row] = x
+    const up = 12 + row * 12
+    return `<g class="moment"><line x1="${n(x)}" x2="${n(x)}" y1="${up + 2}" y2="${bottom}"/><text x="${n(x)}" y="${up}" text-anchor="middle">${index + 1}</text><title>${escapeText(`${seconds(at)} ${text}`)}</title></g>`
   })
   const height = bottom + 24
   return [

@@ -131,7 +131,8 @@ class PostgresLoad implements RunningLoad {
     if (this.bound) this.#members = this.#members.filter(({ member }) => member === this.#leader)
     const { signal } = this.#stop
     const clients = Array.from({ length: this.#options.connections ?? 4 }, () => this.#client(signal))
-    this.#clients = Promise.all([...clients, this.#watch.run(signal)])
+    // the roles are the same for all loads; one samples them
+    this.#clients = Promise.all(this.bound ? clients : [...clients, this.#watch.run(signal)])
   }
 
   async #client(signal: AbortSignal): Promise<void> {

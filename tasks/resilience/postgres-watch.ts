@@ -17,7 +17,7 @@ export interface PostgresWatchOptions {
 /** A member that does not answer within this counts as silent, or alone, in this sample. */
 const sampleMs = 500
 const everyMs = 200
-/** A write that was not acknowledged may hang in the server: the next is tried this much later, not to pile them up. */
+/** After this long a write that is not acknowledged is given up; one at a time, not to pile them up in the server. */
 const hangMs = 3000
 
 /** The sampler. */
@@ -57,7 +57,8 @@ class Sampled {
   readonly #options: PostgresWatchOptions
   readonly #nextId: () => number
   #connection: PostgresConnection | undefined
-  #notBefore = 0
+  /** A write that was not acknowledged within its sample; it may still be. */
+  #pending: Promise<ProbeWrite | undefined> | undefined
 
   constructor(member: Member, options: PostgresWatchOptions, nextId: () => number) {
     this.#member = member
@@ -70,32 +71,37 @@ class Sampled {
   }
 
   async sample(): Promise<ProbeWrite | undefined> {
-    const { lanes, credentials, insert, run } = this.#options
+    const { lanes, credentials } = this.#options
     const { member } = this.#member
-    let alone = false
     try {
-      this.#connection ??= await connectPostgres(this.#member, credentials, sampleMs)
-      const connection = this.#connection
-      const [row] = await connection.query('SELECT pg_is_in_recovery() AS replica', [], sampleMs)
-      if (row?.['replica'] !== false) {
-        lanes.add(member, 'follows', now())
-        return undefined
+      if (!this.#pending) {
+        this.#connection ??= await connectPostgres(this.#member, credentials, sampleMs)
+        const [row] = await this.#connection.query('SELECT pg_is_in_recovery() AS replica', [], sampleMs)
+        if (row?.['replica'] !== false) {
+          lanes.add(member, 'follows', now())
+          return undefined
+        }
+        this.#pending = this.#write(this.#connection)
       }
-      alone = true
-      if (now() < this.#notBefore) {
-        lanes.add(member, 'alone', now())
-        return undefined
-      }
-      const from = now()
-      await connection.query(insert, [run, this.#nextId()], sampleMs)
-      lanes.add(member, 'leads', from)
-      return { member, from, to: now() }
+      const written = await Promise.race([this.#pending, pause(sampleMs)])
+      lanes.add(member, written ? 'leads' : 'alone', written?.from ?? now())
+      if (written) this.#pending = undefined
+      return written ?? undefined
     } catch {
-      lanes.add(member, alone ? 'alone' : 'silent', now())
-      if (alone) this.#notBefore = now() + hangMs
+      lanes.add(member, 'silent', now())
+      this.#pending = undefined
       this.#connection?.cut()
       this.#connection = undefined
       return undefined
     }
+  }
+
+  async #write(connection: PostgresConnection): Promise<ProbeWrite> {
+    const { insert, run } = this.#options
+    const sent = now()
+    await connection.query(insert, [run, this.#nextId()], hangMs)
+    const to = now()
+    // of a late one no more is known than that the member took writes when it answered
+    return { member: this.#member.member, from: Math.max(sent, to - sampleMs), to }
   }
 }

@@ -14,7 +14,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 p { margin: .3rem 0; } .dim { color: var(--dim); }
 .verdict { font-weight: 600; } .passed { color: var(--good); } .failed { color: var(--bad); } .not-run { color: var(--warn); }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600; } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 svg { width: 100%; height: auto; } svg.trend { width: 300px; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--dim); } svg .title { fill: var(--ink); }
 .writes { fill: var(--writes); } .errors { fill: var(--bad); } .fault { fill: var(--bad); opacity: .1; }
@@ -62,18 +62,18 @@ function moments({ moments: all }: ExperimentReport): string {
     ({ at, text }, index) =>
       `<tr><td class="number">${index + 1}</td><td class="number">${(at / 1000).toFixed(2)} s</td><td>${escapeText(text)}</td></tr>`,
   )
-  return `<table><tr><th></th><th>when</th><th>what</th></tr>${rows.join('')}</table>`
+  return `<table><tr><th></th><th class="number">when</th><th>what</th></tr>${rows.join('')}</table>`
 }
 
 function clients({ loads, redundancyMs }: ExperimentReport): string {
   const rows = loads.map((load) => {
     const errors = Object.entries(load.errors).map(([kind, count]) => `${count} × ${kind}`)
     const window = load.errorWindow ? formatDuration(load.errorWindow.to - load.errorWindow.from) : 'none'
-    return `<tr><td>${escapeText(load.name)}</td><td class="number">${formatDuration(load.gapMs)}</td><td class="number">${formatDuration(load.longestStallMs)}</td><td class="number">${window}</td><td>${escapeText(errors.join(', ') || 'none')}</td><td class="number">${load.writable.maximum}</td></tr>`
+    return `<tr><td>${escapeText(load.name)}</td><td class="number">${load.bound ? 'bound to one member' : formatDuration(load.gapMs)}</td><td class="number">${formatDuration(load.longestStallMs)}</td><td class="number">${window}</td><td>${escapeText(errors.join(', ') || 'none')}</td><td class="number">${load.writable.maximum}</td></tr>`
   })
   const redundancy =
     redundancyMs === undefined ? '' : `<p>Fully redundant ${formatDuration(redundancyMs)} after the heal.</p>`
-  return `<table><tr><th>load</th><th>gap after the fault</th><th>longest stall</th><th>error window</th><th>errors</th><th>writable at once</th></tr>${rows.join('')}</table>${redundancy}`
+  return `<table><tr><th>load</th><th class="number">gap after the fault</th><th class="number">longest stall</th><th class="number">error window</th><th>errors</th><th class="number">writable at once</th></tr>${rows.join('')}</table>${redundancy}`
 }
 
 function ledger({ name, ledger: found, durable }: LoadReport): string {
@@ -87,7 +87,7 @@ function ledger({ name, ledger: found, durable }: LoadReport): string {
       : ''
   return `<h2>Ledger of ${escapeText(name)}</h2>
 <p>${found.acknowledged} writes acknowledged, ${found.lost} lost, ${found.unacknowledged} kept without an acknowledgement.</p>${lost}
-<table><tr><th>member</th><th>holds</th><th>lacks</th><th></th></tr>${rows.join('')}</table>`
+<table><tr><th>member</th><th class="number">holds</th><th class="number">lacks</th><th></th></tr>${rows.join('')}</table>`
 }
 
 function limits({ limits: all }: ExperimentReport): string {
@@ -96,7 +96,7 @@ function limits({ limits: all }: ExperimentReport): string {
     ({ name, limitMs, actualMs, held, strength }) =>
       `<tr><td>${escapeText(name)}</td><td class="number">${formatDuration(limitMs)}</td><td class="number ${held ? 'passed' : 'failed'}">${actualMs === undefined ? 'never' : formatDuration(actualMs)}</td><td class="dim">${strength === 'promise' ? 'each time' : 'in the median of five runs or more'}</td></tr>`,
   )
-  return `<h2>Limits</h2><table><tr><th>what</th><th>limit</th><th>reached</th><th>must hold</th></tr>${rows.join('')}</table>`
+  return `<h2>Limits</h2><table><tr><th>what</th><th class="number">limit</th><th class="number">reached</th><th>must hold</th></tr>${rows.join('')}</table>`
 }
 
 function trend(report: ExperimentReport, before: readonly ExperimentReport[]): string {

@@ -30,7 +30,8 @@ function loadLines(load: LoadReport): readonly string[] {
     ({ member, missing, error }) => `${member} ${error ?? (missing ? `lacks ${missing}` : 'has all')}`,
   )
   lines.push(`  members: ${held.join(', ')}`)
-  lines.push(`  longest gap for a client ${formatDuration(load.gapMs)}`)
+  if (load.bound) lines.push('  stayed with the member that led at the start')
+  else lines.push(`  longest gap for a client ${formatDuration(load.gapMs)}`)
   const kinds = Object.entries(errors).map(([kind, count]) => `${count} × ${kind}`)
   lines.push(`  errors: ${kinds.length > 0 ? kinds.join(', ') : 'none'}`)
   if (load.errorWindow) {

@@ -29,8 +29,8 @@ test('can fail: an acknowledged id that one member lacks is lost, and listed', (
   assert.equal(
     verdict.members.map(({ member, missing }) => [member, missing]),
     [
-      ['old', []],
       ['leader', [3, 4]],
+      ['old', []],
       ['replica', [3]],
     ],
   )
