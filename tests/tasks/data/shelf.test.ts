@@ -1,0 +1,99 @@
+import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { thisProcess } from '../../../lib/state/processes.ts'
+import type { Manifest } from '../../../tasks/data/manifest.ts'
+import {
+  discard,
+  findBackup,
+  openDraft,
+  prune,
+  publish,
+  readShelf,
+  removeDeadDrafts,
+} from '../../../tasks/data/shelf.ts'
+import { temporaryFolder } from './folder.ts'
+
+const test = suite('shelf of backups')
+
+const manifestOf = (id: string, createdAt: string): Manifest => ({
+  ...{ format: 1, id, project: 'p', createdAt, reason: 'asked for', devstack: '0' },
+  postgres: {
+    ...{ version: '15', image: 'i', leader: 'postgres1', systemIdentifier: '1', lsn: '0/1', timeline: 1 },
+    databases: [],
+  },
+  files: {},
+})
+
+const within = (use: (shelf: string) => void) => () => {
+  const folder = temporaryFolder()
+  try {
+    use(join(folder.path, 'backups'))
+  } finally {
+    folder.remove()
+  }
+}
+const add = (shelf: string, id: string, second: number) =>
+  publish(shelf, openDraft(shelf, id), manifestOf(id, new Date(second * 1000).toISOString()))
+
+test(
+  'a draft is no backup until it is published, and then it is whole and private',
+  within((shelf) => {
+    const draft = openDraft(shelf, 'one')
+    assert.equal(readShelf(shelf), { backups: [], broken: [] })
+    const { folder } = publish(shelf, draft, manifestOf('one', '2026-01-01T00:00:00.000Z'))
+    assert.equal(
+      readShelf(shelf).backups.map(({ id }) => id),
+      ['one'],
+    )
+    assert.equal(readdirSync(folder), ['manifest.json'])
+    assert.is(statSync(join(folder, 'manifest.json')).mode & 0o77, 0)
+    assert.is(statSync(folder).mode & 0o77, 0)
+  }),
+)
+
+test(
+  'the oldest go, never those that are named',
+  within((shelf) => {
+    for (const [index, id] of ['a', 'b', 'c', 'd', 'e'].entries()) add(shelf, id, index)
+    assert.equal(prune(shelf, 2, ['a']), ['c', 'b'])
+    assert.equal(
+      readShelf(shelf).backups.map(({ id }) => id),
+      ['e', 'd', 'a'],
+    )
+    assert.is(findBackup(shelf, 'latest').id, 'e')
+    assert.throws(() => findBackup(shelf, 'f'), /no backup "f"/)
+  }),
+)
+
+test(
+  'drafts of the living stay, those of the dead go',
+  within((shelf) => {
+    openDraft(shelf, 'mine')
+    const dead = openDraft(shelf, 'theirs')
+    writeFileSync(join(dead.folder, 'owner.json'), JSON.stringify({ ...thisProcess(), started: '1' }))
+    // begun this moment, or its removal was broken off long ago
+    mkdirSync(join(shelf, '.draft-new'))
+    mkdirSync(join(shelf, '.draft-removed-old'))
+    utimesSync(join(shelf, '.draft-removed-old'), 1000, 1000)
+    assert.equal(removeDeadDrafts(shelf).toSorted(), ['removed-old', 'theirs'])
+    assert.equal(readdirSync(shelf).toSorted(), ['.draft-mine', '.draft-new'])
+  }),
+)
+
+test(
+  'a backup with a broken manifest is named, and in nobody’s way',
+  within((shelf) => {
+    const { folder } = add(shelf, 'good', 1)
+    const { folder: bad } = add(shelf, 'bad', 2)
+    writeFileSync(join(bad, 'manifest.json'), '{"format": 1')
+    const { backups, broken } = readShelf(shelf)
+    assert.equal([backups.map(({ id }) => id), broken.map(({ id }) => id)], [['good'], ['bad']])
+    assert.throws(() => findBackup(shelf, 'bad'), /no usable manifest/)
+    discard(shelf, folder)
+    assert.not(existsSync(folder))
+  }),
+)
+
+test.run()
