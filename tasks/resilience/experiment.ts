@@ -43,6 +43,7 @@ export interface ExperimentOutcome {
 
 const common = {
   repeat: z.coerce.number().int().min(1).max(1000).default(1).describe('how often; prints median and worst'),
+  slack: z.coerce.number().min(1).default(1).describe('factor on targets of time, for a slow or busy machine'),
 }
 
 /** How many runs it takes to judge a target by its median. */
@@ -62,7 +63,7 @@ export function experiment<S extends Shape = Record<never, never>>(
   const wantsHelper = (given: P): boolean =>
     typeof options.helper === 'function' ? options.helper(given) : (options.helper ?? true)
   const image = faultImage()
-  return task<ExperimentOutcome, Needs, P & { readonly repeat: number }>({
+  return task<ExperimentOutcome, Needs, P & z.infer<z.ZodObject<typeof common>>>({
     description: options.description,
     params: params as never,
     effect: 'change',
@@ -92,6 +93,7 @@ export function experiment<S extends Shape = Record<never, never>>(
             steadyState: options.steadyState ?? stackSteadyState(context.env),
             load: typeof options.load === 'function' ? options.load(given) : options.load,
             limits: typeof options.limits === 'function' ? options.limits(given) : (options.limits ?? {}),
+            slack: given.slack,
             options,
             helper: wantsHelper(given),
           },
@@ -131,7 +133,11 @@ async function judge(
       kind: 'task',
       code: 'EXPERIMENT_FAILED',
       message:
-        reports.length === 1 ? `${title} failed.` : `${title} failed in ${failed.length} of ${reports.length} runs.`,
+        reports.length === 1
+          ? `${title} failed.`
+          : failed.length > 0
+            ? `${title} failed in ${failed.length} of ${reports.length} runs.`
+            : `${title} held in all ${reports.length} runs, but took longer than its targets.`,
       details: reasons,
       hint: `See the picture: ${pages[Math.max(0, reports.indexOf(failed[0]!))]}`,
     })
@@ -160,7 +166,7 @@ function titleOf(name: string, given: Readonly<Record<string, unknown>>, params:
   const defaults = params.safeParse({})
   const usual: Readonly<Record<string, unknown>> = defaults.success ? defaults.data : {}
   const words = Object.entries(given).flatMap(([key, value]) =>
-    key === 'repeat' || value === undefined || (key !== 'fault' && value === usual[key])
+    key in common || value === undefined || (key !== 'fault' && value === usual[key])
       ? []
       : [`--${key}`, String(value)],
   )

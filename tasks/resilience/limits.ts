@@ -4,8 +4,8 @@ import type { Limits } from './context.ts'
 import { limitReport } from './findings.ts'
 import type { ExperimentReport, LimitReport } from './report.ts'
 
-/** One for each load and limit. A client that is bound to the member that is lost has no gap. */
-export function limitsOf(report: ExperimentReport, limits: Limits): readonly LimitReport[] {
+/** One for each load and limit; targets are multiplied by `slack`. A client that is bound to the member that is lost has no gap. */
+export function limitsOf(report: ExperimentReport, limits: Limits, slack = 1): readonly LimitReport[] {
   const found: LimitReport[] = []
   const add = (
     name: string,
@@ -13,7 +13,9 @@ export function limitsOf(report: ExperimentReport, limits: Limits): readonly Lim
     actualMs: number | undefined,
     strength: LimitReport['strength'],
   ): void => {
-    if (limit !== undefined) found.push(limitReport({ name, limitMs: milliseconds(limit), actualMs, strength }))
+    if (limit === undefined) return
+    const limitMs = milliseconds(limit) * (strength === 'target' ? slack : 1)
+    found.push(limitReport({ name, limitMs, actualMs, strength }))
   }
   for (const { name, bound, gapMs, firstAfter, ledger } of report.loads) {
     if (bound || ledger.acknowledged === 0) continue

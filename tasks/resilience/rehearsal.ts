@@ -42,6 +42,8 @@ export interface RehearsalOptions<P> {
   readonly steadyState: readonly SteadyState[]
   readonly load: readonly Load[]
   readonly limits: Limits
+  /** Targets are multiplied by this; promises are not. Default 1. */
+  readonly slack?: number
   readonly options: {
     inject(context: ExperimentContext<P>): Promise<void>
     observe?(context: ExperimentContext<P>): Promise<void>
@@ -161,9 +163,12 @@ class Rehearsal<P> {
     const { signal } = this.#around
     // a task that was run in between may have made containers anew
     this.#services = await stackServices(this.#around)
-    const missing = await holdsWithin(this.#given.steadyState, this.#services, {
+    const { steadyState } = this.#given
+    const since = now()
+    const missing = await holdsWithin(steadyState, this.#services, {
       around: this.#around,
       ms: redundancyMs,
+      onHold: (description) => now() - since > 1000 && this.#mark(`again: ${description}`),
     })
     const redundantAt = now()
     if (missing.length === 0) this.#mark('fully redundant again')
@@ -220,7 +225,7 @@ class Rehearsal<P> {
       limits: [],
       loads,
     }
-    report.limits.push(...limitsOf(report, this.#given.limits))
+    report.limits.push(...limitsOf(report, this.#given.limits, this.#given.slack))
     if (!this.#notRun) {
       this.#reasons.push(...violationsOf(loads, healed, missing.length === 0))
       this.#reasons.push(...((await this.#given.options.assert?.(report, this.#context(signal))) ?? []))

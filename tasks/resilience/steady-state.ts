@@ -57,7 +57,12 @@ export function servicesOf({ services }: SteadyState, all: readonly ServiceHandl
 export async function holdsWithin(
   states: readonly SteadyState[],
   services: readonly ServiceHandle[],
-  options: { readonly around: Around; readonly ms: number },
+  options: {
+    readonly around: Around
+    readonly ms: number
+    /** Told of each that holds. */
+    readonly onHold?: (description: string) => void
+  },
 ): Promise<readonly string[]> {
   const { runtime, signal } = options.around
   const failures = await Promise.all(
@@ -67,6 +72,7 @@ export async function holdsWithin(
       const bounded = state.gate.bounded?.(options.ms) ?? state.gate
       try {
         await bounded.hold(handles, { runtime, signal, node: 'steady state', blocked: [], answer: () => undefined })
+        options.onHold?.(state.gate.description)
         return undefined
       } catch (thrown) {
         signal.throwIfAborted()
