@@ -30,6 +30,7 @@ export const purposes: Readonly<Record<string, string>> = {
   OTEL_SDK_DISABLED: 'When `true`, no trace is sent.',
   OTEL_SERVICE_NAME: 'Name of the service in the trace; default `devstack`.',
   OTEL_TRACES_EXPORTER: 'When `none`, no trace is sent.',
+  PATRONI_PASSWORD: "Password of Patroni's REST calls that change something; generated into `.env.local`.",
   PATH: 'Where the programs that tasks run are looked for.',
   REDIS_PASSWORD: "Password of the stack's Redis; generated into `.env.local`.",
   SHELL: 'Not read; commands of tasks run in `/bin/sh` or bash whatever it says.',
