@@ -1,5 +1,5 @@
 /** What the data pack is told by the config. */
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { Ambient, PackContext, Progress } from '../../lib/index.ts'
 import type { SanitizeRules } from './rules.ts'
 
@@ -8,9 +8,9 @@ export interface DataPackOptions {
   readonly migrations?: string
   /** Folder of SQL files that `seed` runs in order, relative to the config; default `seeds`. */
   readonly seeds?: string
-  /** Where backups are kept, relative to the config; default `.devstack/backups`. */
+  /** Where backups are kept, relative to the config; default `backups`. */
   readonly backups?: string
-  /** Where snapshots of volumes are kept, relative to the config; default `.devstack/snapshots`. */
+  /** Where snapshots of volumes are kept, relative to the config; default `snapshots`. */
   readonly snapshots?: string
   /** Newest backups that are kept; default 10. */
   readonly keep?: number
@@ -53,8 +53,8 @@ export function settingsOf(options: DataPackOptions, place: PackContext): DataSe
     environment: place.environment,
     migrations: folder(options.migrations, 'migrations'),
     seeds: folder(options.seeds, 'seeds'),
-    backups: folder(options.backups, join('.devstack', 'backups')),
-    snapshots: folder(options.snapshots, join('.devstack', 'snapshots')),
+    backups: folder(options.backups, 'backups'),
+    snapshots: folder(options.snapshots, 'snapshots'),
     keep: options.keep ?? 10,
     database: options.database ?? 'app',
     role: options.role ?? 'app',

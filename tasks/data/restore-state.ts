@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 import { messageOf, type ProcessIdentity, parseIdentity, stateOf, thisProcess, z } from '../../lib/index.ts'
 import { replaceWhole, syncFolder } from './files.ts'
 import type { DataSettings } from './options.ts'
+import { openShelf } from './shelf.ts'
 
 const schema = z.object({
   owner: z.unknown(),
@@ -54,7 +55,7 @@ function parseJson(text: string): unknown {
 
 /** Notes how far this process came, synced before anything follows. */
 export async function writeRestoreState(settings: DataSettings, state: Omit<RestoreState, 'owner'>): Promise<void> {
-  mkdirSync(settings.backups, { recursive: true, mode: 0o700 })
+  openShelf(settings.backups)
   await replaceWhole(stateFile(settings), `${JSON.stringify({ ...state, owner: thisProcess() })}\n`)
 }
 

@@ -72,9 +72,16 @@ export interface Draft {
   readonly folder: string
 }
 
+/** Makes the folder, private and out of version control: what is in it is somebody's data. */
+export function openShelf(shelf: string): void {
+  mkdirSync(shelf, { recursive: true, mode: 0o700 })
+  const ignore = join(shelf, '.gitignore')
+  if (!existsSync(ignore)) writePrivate(ignore, '*\n')
+}
+
 /** Begins a backup. */
 export function openDraft(shelf: string, id: string = newId()): Draft {
-  mkdirSync(shelf, { recursive: true, mode: 0o700 })
+  openShelf(shelf)
   const folder = join(shelf, `${draftPrefix}${id}`)
   mkdirSync(folder, { mode: 0o700 })
   writePrivate(join(folder, ownerFile), JSON.stringify(thisProcess()))

@@ -1,9 +1,10 @@
 /** What a snapshot has under its hands, on disk, so that the next command can let go of it after a kill. */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ProcessIdentity, parseIdentity, thisProcess, z } from '../../lib/index.ts'
 import { replaceWhole } from './files.ts'
 import type { DataSettings } from './options.ts'
+import { openShelf } from './shelf.ts'
 
 const schema = z.discriminatedUnion('doing', [
   /** Containers are frozen while their volumes are read. */
@@ -33,7 +34,7 @@ export function readSnapshotState(settings: DataSettings): SnapshotState | undef
 }
 
 export async function writeSnapshotState(settings: DataSettings, state: NewSnapshotState): Promise<void> {
-  mkdirSync(settings.snapshots, { recursive: true, mode: 0o700 })
+  openShelf(settings.snapshots)
   await replaceWhole(file(settings), `${JSON.stringify({ ...state, owner: thisProcess() })}\n`)
 }
 

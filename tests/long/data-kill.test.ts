@@ -21,7 +21,7 @@ const patience = { timeout: 600_000 }
 
 let place: Checkout
 let good: string
-const shelf = (): string => join(place.directory, '.devstack', 'backups')
+const shelf = (): string => join(place.directory, 'backups')
 const entries = (folder: string): readonly string[] => (existsSync(folder) ? readdirSync(folder) : [])
 const backups = (): readonly string[] =>
   entries(shelf())
@@ -55,7 +55,7 @@ async function killed(args: readonly string[], when: () => Promise<unknown>): Pr
 
 /** Nothing that a killed command made is still there. */
 async function assertTidy(): Promise<void> {
-  const hidden = entries(shelf()).filter((name) => name.startsWith('.'))
+  const hidden = entries(shelf()).filter((name) => name.startsWith('.') && name !== '.gitignore')
   assert.equal(hidden, [], 'drafts and notes are gone')
   assert.equal(entries(join(place.directory, '.devstack', 'scratch')), [])
   const filters = encodeURIComponent(JSON.stringify({ label: [`devstack.scratch=${place.project}`] }))

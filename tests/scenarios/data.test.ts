@@ -6,7 +6,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { scenarioEngine } from '../support/engine.ts'
-import { psql, redis } from '../support/stack-data.ts'
+import { exec, psql, redis } from '../support/stack-data.ts'
 
 const test = suite('data')
 const engine = await scenarioEngine()
@@ -19,14 +19,17 @@ const rooms = 'CREATE TABLE rooms (id int PRIMARY KEY, name text NOT NULL);\n'
 const guests = `CREATE TABLE guests (id int PRIMARY KEY, room int NOT NULL REFERENCES rooms, name text);
 CREATE INDEX guests_room ON guests (room);
 `
+const configOf = (project: string, rules: string): string => `import { defineConfig } from 'devstack'
+import { dataPack, haStack } from 'devstack/packs'
+const data = dataPack({ sanitize: ${rules} })
+export default defineConfig({ name: '${project}', use: [haStack({ applications: false }), data] })
+`
+
 test.before(() => {
   place = checkout({
     name: 'data',
     files: (project) => ({
-      'devstack.config.ts': `import { defineConfig } from 'devstack'
-import { dataPack, haStack } from 'devstack/packs'
-export default defineConfig({ name: '${project}', use: [haStack({ applications: false }), dataPack()] })
-`,
+      'devstack.config.ts': configOf(project, "{ guests: { columns: { name: 'hash' }, sample: 0.5 } }"),
       'migrations/0001-rooms.sql': rooms,
       'migrations/0002-guests.sql': guests,
       'seeds/0001-rooms.sql': `INSERT INTO rooms VALUES (1, 'Red'), (2, 'Blue') ON CONFLICT DO NOTHING;
@@ -46,7 +49,7 @@ const fails = async (args: readonly string[], { exitCode = 2 }: { exitCode?: num
 }
 
 const backups = (): string[] => {
-  const folder = join(place.directory, '.devstack', 'backups')
+  const folder = join(place.directory, 'backups')
   return existsSync(folder)
     ? readdirSync(folder)
         .filter((name) => !name.startsWith('.'))
@@ -94,7 +97,7 @@ if (engine.state === 'missing') {
     await redis(place, ['MSET', 'one', '1', 'two words', '2'])
     await place.succeed(['run', 'backup', '--verify'], patience)
     const id = backups().at(-1)!
-    const folder = join(place.directory, '.devstack', 'backups', id)
+    const folder = join(place.directory, 'backups', id)
     const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'))
     assert.is(manifest.redis.keys, 2)
     assert.ok(existsSync(join(folder, 'verified.json')))
@@ -116,9 +119,28 @@ if (engine.state === 'missing') {
     assert.is(await psql(place, counted), '2 1000')
   })
 
+  test('no original value is left in a sanitized backup, and a column without a rule is refused', async () => {
+    const unruled = await fails(['run', 'sanitize', 'latest'])
+    assert.match(unruled, /public\.rooms\.name: its name says name/)
+    assert.not.match(unruled, /public\.guests\.name/)
+    const rules = "{ guests: { columns: { name: 'hash' }, sample: 0.5 }, rooms: { columns: { name: 'keep' } } }"
+    place.write({ 'devstack.config.ts': configOf(place.project, rules) })
+    assert.match(await fails(['run', 'seed', '--from-snapshot', backups()[0]!]), /is not sanitized/)
+    await place.succeed(['run', 'sanitize'], patience)
+    await place.succeed(['run', 'seed', '--from-snapshot', 'latest'], patience)
+    const dump = await exec(place, 'postgres1', ['pg_dump', '--dbname=app'])
+    assert.match(dump, /Blue/)
+    assert.not.match(dump, /guest \d/)
+    const rows = Number(await psql(place, 'SELECT count(*) FROM guests'))
+    assert.ok(rows > 300 && rows < 700, `${rows} of 1000 rows are about half`)
+    assert.is(await psql(place, 'SELECT count(*) FROM guests JOIN rooms ON rooms.id = room'), String(rows))
+    await place.succeed(['undo', '--yes'], patience)
+    assert.is(await psql(place, counted), '2 1000')
+  })
+
   test('a damaged backup is refused before anything is touched', async () => {
     const id = backups().at(-1)!
-    truncateSync(join(place.directory, '.devstack', 'backups', id, 'app.dump'), 100)
+    truncateSync(join(place.directory, 'backups', id, 'app.dump'), 100)
     assert.match(await fails(['run', 'restore', id], { exitCode: 1 }), /app\.dump has 100 bytes/)
     assert.match(await fails(['run', 'restore', 'nosuch']), /no backup "nosuch"/)
     assert.is(await psql(place, counted), '2 1000')

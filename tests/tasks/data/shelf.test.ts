@@ -78,7 +78,7 @@ test(
     mkdirSync(join(shelf, '.draft-removed-old'))
     utimesSync(join(shelf, '.draft-removed-old'), 1000, 1000)
     assert.equal(removeDeadDrafts(shelf).toSorted(), ['removed-old', 'theirs'])
-    assert.equal(readdirSync(shelf).toSorted(), ['.draft-mine', '.draft-new'])
+    assert.equal(readdirSync(shelf).toSorted(), ['.draft-mine', '.draft-new', '.gitignore'])
   }),
 )
 
