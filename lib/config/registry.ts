@@ -41,7 +41,7 @@ export class Registry implements Names {
 
   #register(name: string, task: Task, options: { directory: string; origin: string; override?: boolean }): void {
     // "name" and "alias" share one space, so that a command line means one thing only
-    if (!/^[\w@.+-][\w@.+,=/-]*(:[\w@.+,=/-]+)*$/.test(name)) {
+    if (!/^[\w@.+][\w@.+,=/-]*(:[\w@.+,=/-]+)*$/.test(name)) {
       throw new DevstackError({
         kind: 'config',
         code: 'CONFIG_BAD_TASK_NAME',

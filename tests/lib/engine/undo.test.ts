@@ -1,0 +1,87 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { run } from '../../../lib/engine/runner.ts'
+import { createTask, type Task } from '../../../lib/engine/task.ts'
+import { type UndoOptions, undo } from '../../../lib/engine/undo.ts'
+import { graphOf, memoryHost } from './graphs.ts'
+
+const undoing = suite('undo')
+const signal = new AbortController().signal
+
+async function take(tasks: Record<string, Task>, more: Partial<UndoOptions> = {}) {
+  const { host, events } = memoryHost()
+  const completed = Object.keys(tasks)
+  const result = await undo(await graphOf(tasks), { runId: 'u', signal, completed, values: new Map(), ...more }, host)
+  return { ...result, types: events.map(({ type, node }) => `${node} ${type}`) }
+}
+
+undoing('an interrupted task is undone when it finds its work in place, with the value it saw', async () => {
+  const seen: unknown[] = []
+  const made = (state: 'fresh' | 'stale') =>
+    createTask({
+      run: () => 1,
+      observe: () => (state === 'fresh' ? { state, cause: 'is there', value: 5 } : { state, cause: 'is not there' }),
+      undo: ({ value }) => void seen.push(value),
+    }) as Task
+  const blind = createTask({ run: () => 1, undo: () => void seen.push('blind') }) as Task
+  const tasks = { there: made('fresh'), gone: made('stale'), blind }
+  const { undone, kept } = await take(tasks, { interrupted: new Set(Object.keys(tasks)) })
+  assert.equal(seen, [5])
+  assert.equal(undone, ['there'])
+  assert.equal(kept, ['blind', 'gone'])
+})
+
+undoing('an undo that was begun before and fails now has been done when the work is gone', async () => {
+  const failing = (state: 'fresh' | 'stale') =>
+    createTask({
+      run: () => 1,
+      observe: () => (state === 'fresh' ? { state, cause: '', value: 5 } : { state, cause: 'is not there' }),
+      undo: () => {
+        throw new Error('no such folder')
+      },
+    }) as Task
+  const gone = await take({ a: failing('stale') }, { begun: new Set(['a']) })
+  assert.equal(gone.undone, ['a'])
+  const there = await take({ a: failing('fresh') }, { begun: new Set(['a']) })
+  assert.match(there.error!.message, 'no such folder')
+  assert.match((await take({ a: failing('stale') })).error!.message, 'no such folder')
+})
+
+undoing('a failed run takes back what says on-failure, before its end is told', async () => {
+  const order: string[] = []
+  const kept = createTask({ run: () => 1, undo: () => void order.push('kept') }) as Task
+  const one = createTask({ run: () => 1, undoOn: 'on-failure', undo: () => void order.push('one') }) as Task
+  const two = createTask({
+    needs: { one },
+    run: () => 1,
+    undoOn: 'on-failure',
+    undo: () => void order.push('two'),
+  }) as Task
+  const broken = createTask({ needs: { two, kept }, run: () => Promise.reject(new Error('x')) }) as Task
+  const { host, events } = memoryHost()
+  await run(await graphOf({ kept, one, two, broken }), { runId: 'r', concurrency: 1, mode: 'fail-fast', signal }, host)
+  assert.equal(order, ['two', 'one'])
+  assert.is(events.at(-1)!.type, 'run-finished')
+})
+
+undoing('cleanup has a signal of its own after a cancellation, and a limit', async () => {
+  const controller = new AbortController()
+  const aborted: boolean[] = []
+  const task = createTask({
+    run: ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    cleanup: ({ signal }) => {
+      aborted.push(signal.aborted)
+      return new Promise(() => {})
+    },
+  }) as Task
+  const { host, events } = memoryHost()
+  const options = { runId: 'r', concurrency: 1, mode: 'fail-fast', signal: controller.signal, graceMs: 20 } as const
+  const ended = run(await graphOf({ task }), options, host)
+  await new Promise((resolve) => setImmediate(resolve))
+  controller.abort()
+  assert.is((await ended).state, 'cancelled')
+  assert.equal(aborted, [false])
+  assert.ok(events.some(({ type }) => type === 'cleanup-failed'))
+})
+
+undoing.run()

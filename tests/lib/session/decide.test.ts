@@ -1,0 +1,62 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createTask, type Task } from '../../../lib/engine/task.ts'
+import { type DecideOptions, decideNode } from '../../../lib/session/decide.ts'
+import { planGraph } from '../../../lib/session/plan.ts'
+import { graphOf, memoryHost } from '../engine/graphs.ts'
+
+const decide = suite('decide and plan')
+const defaults: DecideOptions = { force: false, platform: 'linux', memory: undefined }
+
+async function verdict(definition: object, options: Partial<DecideOptions> = {}, needs: object = {}) {
+  const graph = await graphOf({ a: createTask({ run: () => 1, ...definition }) as Task })
+  return decideNode(graph.nodes.get('a')!, { needs, params: {} } as never, { ...defaults, ...options })
+}
+
+decide('another platform skips, a look of its own decides, --force runs', async () => {
+  assert.equal(await verdict({ platforms: ['darwin'] }), { decision: 'skip', cause: 'only for darwin; this is linux' })
+  const observe = () => ({ state: 'fresh', cause: 'is there', value: 7 })
+  assert.equal(await verdict({ observe }), { decision: 'reuse', cause: 'is there', value: 7 })
+  assert.is((await verdict({ observe }, { force: true })).cause, '--force')
+  const stale = () => ({ state: 'stale', cause: 'differs', differences: ['x'] })
+  assert.equal(await verdict({ observe: stale }), { decision: 'run', cause: 'differs', differences: ['x'] })
+})
+
+decide('a recorded value is taken over while code and needs are the same', async () => {
+  const first = await verdict({}, {}, { db: { port: 1 } })
+  assert.is(first.decision, 'run')
+  const fingerprint = (first as { fingerprint?: string }).fingerprint!
+  const recorded = new Map([['a', { value: 5, fingerprint }]])
+  assert.equal(await verdict({}, { recorded }, { db: { port: 1 } }), {
+    decision: 'reuse',
+    cause: 'done in the run that is continued',
+    value: 5,
+  })
+  assert.match((await verdict({}, { recorded }, { db: { port: 2 } })).cause, 'changed since')
+  assert.match((await verdict({ run: () => 2 }, { recorded }, { db: { port: 1 } })).cause, 'changed since')
+  assert.is((await verdict({}, { recorded, force: true }, { db: { port: 1 } })).decision, 'run')
+})
+
+decide('a plan decides as far as it can be known without acting', async () => {
+  const built = createTask({ run: () => 1 }) as Task
+  const seen = createTask({
+    needs: { built },
+    observe: () => ({ state: 'fresh' as const, cause: 'is up', value: 1 }),
+    run: () => 1,
+  }) as Task
+  const blind = createTask({ needs: { built }, run: () => 1 }) as Task
+  const fragile = createTask({
+    needs: { built },
+    observe: ({ needs }) => (needs.built as { id: string }).id as never,
+    run: () => 1,
+  }) as Task
+  const all = createTask({ needs: { seen, blind, fragile }, effect: 'read' }) as Task
+  const graph = await graphOf({ built, seen, blind, fragile, all })
+  const { host } = memoryHost({ decide: (node, context) => decideNode(node, context as never, defaults) })
+  const steps = await planGraph(graph, host, 'plan', new AbortController().signal)
+  const found = Object.fromEntries(steps.map(({ node, decision }) => [node, decision]))
+  assert.equal(found, { built: 'run', seen: 'reuse', blind: 'run', fragile: 'run', all: 'run' })
+  assert.match(steps.find(({ node }) => node === 'blind')!.cause, 'needs "built", which would run')
+})
+
+decide.run()
