@@ -254,10 +254,10 @@ export function verifyTask(find: (id: string) => Shelved): Task<undefined> {
     description: 'Prove a backup: restore it into a throwaway PostgreSQL and compare',
     effect: 'read',
     params: z.object({
-      backup: z.string().default('latest').meta({ positional: true }).describe('which one; default the newest'),
+      id: z.string().default('latest').meta({ positional: true }).describe('which one; default the newest'),
     }),
     run: async (context) => {
-      const backup = find(context.params.backup)
+      const backup = find(context.params.id)
       if (!existsSync(backup.folder)) {
         throw new DevstackError({ kind: 'state', code: 'BACKUP_UNREADABLE', message: `${backup.folder} is gone.` })
       }

@@ -37,7 +37,7 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
     effect: 'destroy',
     locks: ['postgres'],
     params: z.object({
-      backup: z
+      id: z
         .string()
         .optional()
         .meta({ positional: true })
@@ -52,7 +52,7 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
       const { params, terminal, flags } = context
       const backup =
         params.at === undefined
-          ? findBackup(settings.backups, params.backup ?? (await choose(settings, terminal)))
+          ? findBackup(settings.backups, params.id ?? (await choose(settings, terminal)))
           : await backupOfMoment(settings, context, params.at)
       await checkIntegrity(context, backup)
       const previous = await automaticBackup(settings, context, {

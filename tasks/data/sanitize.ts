@@ -28,7 +28,7 @@ export function sanitizeTask(settings: DataSettings): Task<Sanitized> {
     effect: 'create',
     locks: ['postgres'],
     params: z.object({
-      backup: z
+      id: z
         .string()
         .optional()
         .meta({ positional: true })
@@ -47,9 +47,9 @@ export function sanitizeTask(settings: DataSettings): Task<Sanitized> {
         })
       }
       const source =
-        params.backup === undefined
+        params.id === undefined
           ? await takeBackup(settings, context, { reason: 'for sanitize' })
-          : findBackup(settings.backups, params.backup)
+          : findBackup(settings.backups, params.id)
       await checkIntegrity(context, source)
       const { id, folder } = await sanitizeBackup(settings, context, { source, rules })
       return { id, folder, source: source.id }
