@@ -72,26 +72,29 @@ function stackTasks(stack: HaStack): Record<string, Task> {
   const engine = engineTask()
   const { environment } = stack
   const preflight = preflightTask(engine, () => stack.variables())
+  const models = new Map<boolean, Promise<ReadonlyMap<string, readonly string[]>>>()
+  /** What depends on what in the form of the stack that these services belong to; the files are read once. */
+  const modelFor = (present: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> => {
+    const fast = present.length > 0 && !present.some((name) => name.startsWith('etcd'))
+    let model = models.get(fast)
+    if (!model) {
+      model = stack.load({ ...defaults, fast }).then((loaded) => composeDependenciesOf(loaded.model))
+      models.set(fast, model)
+      // a file that is mended is read again
+      model.catch(() => models.delete(fast))
+    }
+    return model
+  }
   const health: HealthOptions = {
     gates: async () => stack.gates(),
     expected: async (context) => {
       const present = (await projectContainers(context)).map(serviceOf)
-      if (present.length === 0) return []
-      return [
-        ...(await stack.load({ ...defaults, fast: !present.some((name) => name.startsWith('etcd')) })).services.keys(),
-      ]
+      return present.length === 0 ? [] : [...(await modelFor(present)).keys()]
     },
   }
   const lifecycle: LifecycleOptions = {
     ...health,
-    dependencies: async (context) => {
-      const present = (await projectContainers(context)).map(serviceOf)
-      const fast = present.length > 0 && !present.some((name) => name.startsWith('etcd'))
-      return stack.load({ ...defaults, fast }).then(
-        ({ model }) => composeDependenciesOf(model),
-        () => new Map(),
-      )
-    },
+    dependencies: async (context) => modelFor((await projectContainers(context)).map(serviceOf)).catch(() => new Map()),
   }
   const down = downTask(() => stack.load(defaults))
   // steps of the data pack's `reset`, which takes a backup before and fills the new databases after
