@@ -67,22 +67,30 @@ export async function buildGraph(targets: readonly Target[], names: Names): Prom
   const stack: Frame[] = []
   const anonymous = new Map<Task, string>()
 
-  const enter = async (target: Target, fallback: string, checked: boolean): Promise<string> => {
-    const { task, params = {} } = target
-    const { definition } = task
-    const name = names.nameOf(task) ?? anonymous.get(task) ?? definition.label ?? fallback
-    if (names.nameOf(task) === undefined) anonymous.set(task, name)
-    const valid = checked || !definition.params ? params : await validParams(name, definition, params)
-    const id = nodeId(name, valid, definition.params ? await defaultsOf(definition) : {})
+  const place = (task: Task, name: string, params: GraphNode['params'], defaults: GraphNode['params']): string => {
+    const id = nodeId(name, params, defaults)
     const known = nodes.get(id) ?? open.get(id)?.node
     if (known && known.task !== task) throw sameName(id)
     if (nodes.has(id)) return id
     if (open.has(id)) throw cycle(stack, id)
-    const node: GraphNode = { id, name, task, definition, params: valid, needs: [] }
+    const node: GraphNode = { id, name, task, definition: task.definition, params, needs: [] }
     const frame: Frame = { node, pending: undefined, found: [] }
     open.set(id, frame)
     stack.push(frame)
     return id
+  }
+  const enter = ({ task, params = {} }: Target, fallback: string, checked: boolean): string | Promise<string> => {
+    const { definition } = task
+    const known = names.nameOf(task)
+    const name = known ?? anonymous.get(task) ?? definition.label ?? fallback
+    if (known === undefined) anonymous.set(task, name)
+    // most tasks take no params: nothing to wait for
+    if (!definition.params) return place(task, name, params, {})
+    const enterChecked = async (): Promise<string> => {
+      const valid = checked ? params : await validParams(name, definition, params)
+      return place(task, name, valid, await defaultsOf(definition))
+    }
+    return enterChecked()
   }
   const close = (frame: Frame): void => {
     nodes.set(frame.node.id, { ...frame.node, needs: frame.found })
@@ -127,11 +135,12 @@ export async function buildGraph(targets: readonly Target[], names: Names): Prom
       // a need is looked at again once its task is in the graph, and must then be the same task
       next.target = target
       const plain = nodes.get(names.nameOf(target.task) ?? '')
-      const id =
+      const entered =
         plain?.task === target.task && !target.task.definition.params
           ? // without params of its own it can only be this one
             plain.id
-          : await enter(target, `${frame.node.name}.${next.key}`, false)
+          : enter(target, `${frame.node.name}.${next.key}`, false)
+      const id = typeof entered === 'string' ? entered : await entered
       if (nodes.has(id)) {
         frame.pending.pop()
         connect(frame, next.key, next.need, id)

@@ -232,7 +232,8 @@ class Runner {
     try {
       let value: unknown
       if (definition.run) {
-        const returned = await this.#tries(node, context)
+        const tried = this.#tries(node, context)
+        const returned = isThenable(tried) ? await tried : tried
         value = host.value ? host.value(returned) : returned
       } else host.emitNode(node.id, { type: 'node-started', attempt: 1 })
       if (definition.returns || value !== undefined) value = await validated(node.id, definition.returns, value)
@@ -245,10 +246,13 @@ class Runner {
         for (const gate of gates) await this.#holdGate(node, gate, value, this.#abortWaiting.signal, node.id)
       }
       const durationMs = host.now() - begun
-      await host.commit(node, context, value, durationMs)
+      // what needs no waiting costs no turn of the loop: graphs have thousands of such nodes
+      const committed = host.commit(node, context, value, durationMs)
+      if (committed) await committed
       outcome = 'succeeded'
       this.durations.set(node.id, durationMs)
-      await this.#afterwards(node, context, outcome)
+      const after = definition.cleanup ? this.#afterwards(node, context, outcome) : host.release(node, context, outcome)
+      if (after) await after
       this.#completed.push(node.id)
       this.#counts.done += 1
       const fact = { value: (value ?? null) as Json, durationMs }
@@ -257,7 +261,8 @@ class Runner {
         const { fingerprint } = verdict as { fingerprint?: string }
         host.emitNode(node.id, { type: 'node-done', ...fact, ...(fingerprint === undefined ? {} : { fingerprint }) })
       }
-      await host.persist()
+      const persisted = host.persist()
+      if (persisted) await persisted
       return 'succeeded'
     } catch (thrown) {
       if (outcome === 'succeeded') throw thrown
@@ -301,9 +306,9 @@ class Runner {
     return 'failed'
   }
 
-  async #tries(node: GraphNode, context: AnyContext): Promise<unknown> {
+  #tries(node: GraphNode, context: AnyContext): unknown {
     const { definition } = node
-    const once = async (attempt: number): Promise<unknown> => {
+    const once = (attempt: number): unknown => {
       this.#host.emitNode(node.id, { type: 'node-started', attempt })
       if (definition.timeout === undefined) {
         const own = attempt === 1 ? context : this.#context(node, attempt, this.#abort.signal)
