@@ -52,7 +52,7 @@ const backups = (): string[] => {
   const folder = join(place.directory, 'backups')
   return existsSync(folder)
     ? readdirSync(folder)
-        .filter((name) => !name.startsWith('.'))
+        .filter((name) => /^\d{8}-/.test(name))
         .sort()
     : []
 }
