@@ -262,7 +262,12 @@ class Runner {
         host.emitNode(node.id, { type: 'node-done', ...fact, ...(fingerprint === undefined ? {} : { fingerprint }) })
       }
       const persisted = host.persist()
-      if (persisted) await persisted
+      if (persisted) {
+        // its dependents wait for the disk, its slot need not
+        this.#scheduler.releaseSlot(node.id)
+        this.#advance()
+        await persisted
+      }
       return 'succeeded'
     } catch (thrown) {
       if (outcome === 'succeeded') throw thrown
