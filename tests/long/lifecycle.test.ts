@@ -208,6 +208,16 @@ if (engine.state === 'missing') {
       Object.keys(before).filter((name) => before[name] !== after[name]),
       [`${place.project}-backend-1`],
     )
+    edit('frontend/app/page.tsx', '<h2>Enrollments</h2>', '<h2>Who is enrolled</h2>')
+    const again = performance.now()
+    await run('rebuild', 'frontend')
+    say(`rebuild frontend: ${((performance.now() - again) / 1000).toFixed(1)} s`)
+    assert.match(await bodyOf(url('frontend')), /Who is enrolled/)
+    const last = await ids()
+    assert.equal(
+      Object.keys(after).filter((name) => after[name] !== last[name]),
+      [`${place.project}-frontend-1`],
+    )
   })
 
   test('dev serves a change of the backend', async () => {

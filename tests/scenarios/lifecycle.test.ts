@@ -70,6 +70,9 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   }
 }
 
+/** Soon, not at once: on a busy machine a member that got no turn for a second is missed for a moment. */
+const healthy = (): Promise<void> => until('healthy', async () => (await status()).state === 'healthy')
+
 const value = async (sql: string): Promise<string> =>
   (
     await place.succeed(['run', 'psql', 'app', '-XtA'], {
@@ -84,9 +87,8 @@ if (engine.state === 'missing') {
   test('psql finds the leader and redis-cli the master, through a pipe too; exit codes come through', async () => {
     assert.is((await status()).state, 'uninitialized')
     await run('up')
-    const now = await status()
-    assert.is(now.state, 'healthy')
-    const leader = leaderOf(now)!
+    await healthy()
+    const leader = leaderOf(await status())!
 
     assert.is(
       await value('CREATE TABLE notes (text text); INSERT INTO notes VALUES (1); SELECT pg_is_in_recovery();\n'),
@@ -127,7 +129,7 @@ if (engine.state === 'missing') {
     })
     await run('restart')
     assert.is.not(await started('etcd1'), etcd)
-    assert.is((await status()).state, 'healthy')
+    await healthy()
     assert.is(await value('SELECT count(*) FROM notes'), '1')
     assert.match(await run('redis-cli', 'GET', 'colour'), /red/)
   })
@@ -138,7 +140,7 @@ if (engine.state === 'missing') {
     assert.is(frozen.state, 'paused')
     assert.ok(frozen.services.every(({ state }) => state === 'paused'))
     assert.match(await run('resume'), /12 containers thawed, healthy after/)
-    assert.is((await status()).state, 'healthy')
+    await healthy()
     assert.match(await run('resume'), /nothing is frozen/)
   })
 
@@ -161,9 +163,10 @@ if (engine.state === 'missing') {
     assert.match(said, /not running: redis1/)
     assert.match(said, /outlived the PostgreSQL leader's lease of 20 s: postgres\d leads/)
     assert.match(said, /healthy again after/)
-    assert.is((await status()).state, 'healthy')
+    await healthy()
     assert.is(await value('INSERT INTO notes VALUES (2); SELECT count(*) FROM notes'), 'INSERT 0 1\n2')
-    assert.match(await run('recover'), /all was well/)
+    // on a busy machine a Sentinel that got no turn for two seconds takes that for another jump
+    assert.match(await run('recover'), /all was well|TILT/)
     const told = await run('history')
     assert.match(told, /paused/)
     assert.match(told, /thawed/)
@@ -204,7 +207,7 @@ if (engine.state === 'missing') {
       const own = await inventory(place.project)
       assert.is(own.containers.length, 12)
       assert.ok(own.volumes.length >= 12, 'the data of this project is its own affair')
-      assert.is((await status()).state, 'healthy')
+      await healthy()
     } finally {
       await cleanUp(gone)
     }
