@@ -132,12 +132,20 @@ export async function dumpPostgres(
   const facts = await factsOf(server, working)
   const databases: DatabaseManifest[] = []
   for (const description of descriptions) {
-    const file = `${encodeURIComponent(description.name)}.dump`
+    const file = `${fileNameOf(description.name)}.dump`
     const { dump, tables } = await dumpDatabase(server, working, { ...description, file: join(draft.folder, file) })
     files[file] = dump
     databases.push({ ...description, file, tables })
   }
   return { files, postgres: { ...facts, image: server.handle.image, leader: server.handle.service, databases } }
+}
+
+/** A database may be called anything; `app` stays `app`. */
+function fileNameOf(database: string): string {
+  return encodeURIComponent(database).replaceAll(
+    /[!'()*.~]/g,
+    (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
 }
 
 async function dumpDatabase(

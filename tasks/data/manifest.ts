@@ -3,6 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DevstackError, messageOf, z } from '../../lib/index.ts'
 
+/** A name in the backup's own folder: no slash, not hidden. */
+const fileName = z.string().regex(/^[A-Za-z0-9_%~-][A-Za-z0-9_%.~-]*$/)
+
 const tableSchema = z.object({
   /** `public.courses`, quoted where SQL needs it. */
   name: z.string(),
@@ -21,9 +24,11 @@ const databaseSchema = z.object({
   /** `ALTER DATABASE ... SET`, as `name=value`. */
   settings: z.array(z.string()),
   /** Who may do what with it, beside its owner. */
-  privileges: z.array(z.object({ grantee: z.string(), privilege: z.string(), grantable: z.boolean() })),
+  privileges: z.array(
+    z.object({ grantee: z.string(), privilege: z.enum(['CREATE', 'CONNECT', 'TEMPORARY']), grantable: z.boolean() }),
+  ),
   /** Name of the dump in the backup's folder. */
-  file: z.string(),
+  file: fileName,
   /** Bytes that it took in the cluster. */
   size: z.number().int().nonnegative(),
   tables: z.array(tableSchema),
@@ -61,13 +66,13 @@ export const manifestSchema = z.object({
       version: z.string(),
       master: z.string(),
       image: z.string(),
-      file: z.string(),
+      file: fileName,
       keys: z.number().int().nonnegative(),
       expiring: z.number().int().nonnegative(),
     })
     .optional(),
   /** By name in the folder. */
-  files: z.record(z.string().regex(/^[A-Za-z0-9_%.~-]+$/), fileSchema),
+  files: z.record(fileName, fileSchema),
   /** Of a sanitized backup: what it was made from and by which rules. */
   sanitized: z.object({ source: z.string(), rules: z.string() }).optional(),
 })
@@ -95,5 +100,9 @@ export function readManifest(folder: string): Manifest {
   }
   const parsed = manifestSchema.safeParse(content)
   if (!parsed.success) throw bad(z.prettifyError(parsed.error).replaceAll('\n', ' '))
+  const { files, postgres, redis } = parsed.data
+  const named = [...postgres.databases.map((database) => database.file), ...(redis ? [redis.file] : [])]
+  const unlisted = named.find((name) => !Object.hasOwn(files, name))
+  if (unlisted !== undefined) throw bad(`it names ${unlisted} without its size and SHA-256`)
   return parsed.data
 }

@@ -96,4 +96,28 @@ test(
   }),
 )
 
+test(
+  'a manifest that names files elsewhere, or privileges that are none, is refused',
+  within((shelf) => {
+    const { folder } = add(shelf, 'good', 1)
+    const manifest = manifestOf('good', '2026-01-01T00:00:00.000Z')
+    const database = {
+      ...{ name: 'app', owner: 'app', encoding: 'UTF8', collate: 'C', ctype: 'C', settings: [], size: 1, tables: [] },
+      ...{ privileges: [] as unknown[], file: 'app.dump' },
+    }
+    const readWith = (changed: Partial<typeof database>) => {
+      const postgres = { ...manifest.postgres, databases: [{ ...database, ...changed }] }
+      const files = { 'app.dump': { bytes: 1, sha256: '0'.repeat(64) } }
+      writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, postgres, files }))
+      return readShelf(shelf).broken.map(({ why }) => why)
+    }
+    assert.equal(readWith({}), [])
+    assert.match(readWith({ file: 'other.dump' })[0]!, /names other\.dump without/)
+    for (const file of ['../app.dump', '/etc/passwd', 'a/b', '..', '.hidden'])
+      assert.is(readWith({ file }).length, 1, file)
+    const privilege = 'CONNECT ON DATABASE app TO app; DROP DATABASE app; --'
+    assert.is(readWith({ privileges: [{ grantee: 'app', privilege, grantable: false }] }).length, 1)
+  }),
+)
+
 test.run()
