@@ -62,7 +62,10 @@ export function errorKind(thrown: unknown): string {
   const { message } = thrown
   if (/statement deadline|Query read timeout/.test(message)) return 'statement deadline'
   if (/connect deadline|timeout expired/i.test(message)) return 'connect deadline'
-  if (/terminated unexpectedly|closed the connection|ECONNRESET|EPIPE/.test(message) || code === 'ECONNRESET')
+  if (
+    /terminated unexpectedly|closed the connection|not queryable|ECONNRESET|EPIPE/.test(message) ||
+    code === 'ECONNRESET'
+  )
     return 'connection lost'
   if (typeof code === 'string' && code !== '') return code
   return message.split('\n', 1)[0]!.slice(0, 60)

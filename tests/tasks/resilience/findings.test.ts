@@ -171,6 +171,7 @@ kinds('are the same for the same cause', () => {
   assert.is(errorKind(new Error('Query read timeout')), 'statement deadline')
   assert.is(errorKind(new Error('Connection terminated unexpectedly')), 'connection lost')
   assert.is(errorKind(Object.assign(new Error('x'), { code: 'ECONNRESET' })), 'connection lost')
+  assert.is(errorKind(new Error('Client has encountered a connection error and is not queryable')), 'connection lost')
   assert.is(errorKind(Object.assign(new Error('the database system is starting up'), { code: '57P03' })), '57P03')
   assert.is(errorKind('text'), 'text')
 })
