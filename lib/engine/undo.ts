@@ -2,7 +2,7 @@
 import type { DevstackError } from '../errors.ts'
 import { errorFact } from './events.ts'
 import type { Graph, GraphNode } from './graph.ts'
-import type { AnyContext, Host } from './runner.ts'
+import type { AnyContext, Host } from './host.ts'
 import type { Observation } from './task.ts'
 
 export interface UndoOptions {

@@ -1,7 +1,7 @@
 /** One confirmation for everything a run would destroy, before its first effect. */
 import type { Ambient } from '../context.ts'
 import type { Graph } from '../engine/graph.ts'
-import type { AnyContext, Host } from '../engine/runner.ts'
+import type { AnyContext, Host } from '../engine/host.ts'
 import { DevstackError } from '../errors.ts'
 import type { Session } from './session.ts'
 

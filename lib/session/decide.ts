@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Ambient } from '../context.ts'
 import type { GraphNode } from '../engine/graph.ts'
-import type { AnyContext, Verdict } from '../engine/runner.ts'
+import type { AnyContext, Verdict } from '../engine/host.ts'
 import type { Json } from '../engine/task.ts'
 import { validated } from '../engine/value.ts'
 import type { Memory } from './memory.ts'

@@ -1,7 +1,7 @@
 /** Locks of tasks across processes. */
 import type { NodeEvent } from '../engine/events.ts'
 import type { GraphNode } from '../engine/graph.ts'
-import type { Host } from '../engine/runner.ts'
+import type { Host } from '../engine/host.ts'
 import { formatHolder, openLocks } from '../state/locks.ts'
 import type { Session } from './session.ts'
 

@@ -1,7 +1,7 @@
 /** Tasks with `inputs` or `outputs`: skipped while their fingerprint holds, restored from the store when only outputs are gone. */
 import type { Ambient } from '../context.ts'
 import type { GraphNode } from '../engine/graph.ts'
-import type { AnyContext, Verdict } from '../engine/runner.ts'
+import type { AnyContext, Verdict } from '../engine/host.ts'
 import type { Json } from '../engine/task.ts'
 import type { Cache, CacheRecord } from '../state/cache.ts'
 import type { FileHashes } from '../state/files.ts'

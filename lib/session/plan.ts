@@ -2,7 +2,7 @@
 import type { Ambient } from '../context.ts'
 import type { Step } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
-import type { AnyContext, Host } from '../engine/runner.ts'
+import type { AnyContext, Host } from '../engine/host.ts'
 import { messageOf } from '../errors.ts'
 
 /**

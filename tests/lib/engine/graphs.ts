@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import type { RunEvent } from '../../../lib/engine/events.ts'
 import { buildGraph, type Graph, type Names } from '../../../lib/engine/graph.ts'
-import type { Host } from '../../../lib/engine/runner.ts'
+import type { Host } from '../../../lib/engine/host.ts'
 import { createTask, type Task } from '../../../lib/engine/task.ts'
 import { toDevstackError } from '../../../lib/errors.ts'
 
