@@ -8,7 +8,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { buildGraph } from '../../lib/engine/graph.ts'
-import { type Host, run } from '../../lib/engine/runner.ts'
+import type { Host } from '../../lib/engine/host.ts'
+import { run } from '../../lib/engine/runner.ts'
 import { createTask, type Task } from '../../lib/engine/task.ts'
 import { toDevstackError } from '../../lib/errors.ts'
 
