@@ -168,7 +168,9 @@ function titleOf(name: string, given: Readonly<Record<string, unknown>>, params:
   const words = Object.entries(given).flatMap(([key, value]) =>
     key in common || value === undefined || (key !== 'fault' && value === usual[key])
       ? []
-      : [`--${key}`, String(value)],
+      : Array.isArray(value)
+        ? value.map(String)
+        : [`--${key}`, String(value)],
   )
   return [name, ...words].join(' ')
 }

@@ -24,7 +24,11 @@ export function zeroLossTask(): Task<ExperimentOutcome> {
   return experiment({
     description: 'Run another task while clients write, and prove that no acknowledged write is lost',
     params: {
-      task: z.array(z.string()).min(1).meta({ positional: 'rest' }).describe('the task and its options, after --'),
+      task: z
+        .array(z.string())
+        .min(1)
+        .meta({ positional: 'rest' })
+        .describe('the task and its options, last on the line'),
     },
     load: [postgresLoad(), redisLoad()],
     helper: false,

@@ -32,7 +32,7 @@ const experiments: readonly (readonly string[])[] = [
   ['test-rolling-restart'],
   ['test-pause-resume'],
   ['test-backup-under-load'],
-  ['validate-zero-loss', '--', 'restart', '--services', 'postgres2'],
+  ['validate-zero-loss', 'restart', '--services', 'postgres2'],
   ['chaos', '--seed', '7', '--duration', '30'],
 ]
 
