@@ -1,5 +1,5 @@
 /**
- * A zstd file of many frames (RFC 8878: a decoder reads them as one), each made from a few MiB and packed at once: what a
+ * A zstd file of many frames (RFC 8878: a decoder reads them as one), each made from a MiB and packed at once: what a
  * container sends is compressed as it comes, and memory stays flat. Their lengths are kept, so that reading needs no
  * streaming decoder; Node's drops frames that come in one piece with another.
  */
@@ -8,7 +8,9 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { DevstackError, messageOf, type Progress } from '../../lib/index.ts'
 
 /** Bytes before compression. */
-const frameSize = 4 * 1024 * 1024
+const frameSize = 1024 * 1024
+/** No frame unpacks to more, whoever made it. */
+const largestFrame = 16 * 1024 * 1024
 
 export class FrameWriter {
   readonly frames: number[] = []
@@ -72,7 +74,7 @@ export async function* readFrames(options: FrameFile): AsyncGenerator<Buffer> {
       position += length
       let piece: Buffer
       try {
-        piece = zstdDecompressSync(frame, { maxOutputLength: frameSize })
+        piece = zstdDecompressSync(frame, { maxOutputLength: largestFrame })
       } catch (thrown) {
         throw damaged(file, messageOf(thrown))
       }
