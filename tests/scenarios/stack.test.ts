@@ -17,6 +17,9 @@ const services = [
 /** A cold start on a machine that does other things, too. */
 const patience = { timeout: 400_000 }
 
+/** Each kills one `down` and one `up`; more of them by hand: KILL_ROUNDS=10. */
+const rounds = Number(process.env['KILL_ROUNDS'] ?? 3)
+
 let place: Checkout
 
 test.before(() => {
@@ -188,7 +191,7 @@ test('Ctrl-C during up stops cleanly, and the next up goes on from there', async
 
 test('killed at random moments of down and up: the next up heals, without duplicates or orphans', async () => {
   // the moment is a fact of the run, not a time: the n-th line of its journal-like output
-  for (const round of [1, 2, 3]) {
+  for (let round = 1; round <= rounds; round += 1) {
     const down = place.start(['run', 'down', '--yes', '--json'], patience)
     await lines(down, 3 + Math.floor(Math.random() * 8))
     down.signal('SIGKILL')
