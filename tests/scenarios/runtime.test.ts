@@ -541,22 +541,29 @@ function scenarios(
   })
 
   scenario('sees a container that ran out of memory, and one that crashes again and again', async () => {
-    const hungry = await runtime.create(
-      specOf('hungry', {
-        memoryBytes: 33_554_432,
-        memorySwapBytes: 33_554_432,
-        // A child is killed, and the first process lives on for a moment: the engine notes the kill before the end.
-        command: ['sh', '-c', '(x=x; while :; do x="$x$x"; done); code=$?; sleep 1; exit $code'],
-      }),
-    )
-    await runtime.start(hungry.id)
-    assert.is(await runtime.wait(hungry.id), 137)
-    const killed = await runtime.inspect(hungry.id)
-    // Podman 4.3 on cgroup v1 does not tell why.
-    const told = engine === 'docker' || killed?.oomKilled
-    assert.is(endOf(killed!)?.code, told ? 'RUNTIME_OUT_OF_MEMORY' : 'RUNTIME_EXITED')
-    assert.match(endOf(killed!)?.hint ?? '', /memory/)
-    await runtime.remove(hungry.id)
+    // The engine learns of the kill from the kernel and misses it now and then, most of all on a busy machine: the exit
+    // code tells every time, the reason at least once in a few.
+    let told = false
+    for (let attempt = 1; attempt <= 6 && !told; attempt += 1) {
+      const hungry = await runtime.create(
+        specOf(`hungry${attempt}`, {
+          memoryBytes: 33_554_432,
+          memorySwapBytes: 33_554_432,
+          // A child is killed, and the first process lives on for a moment: the engine notes the kill before the end.
+          command: ['sh', '-c', '(x=x; while :; do x="$x$x"; done); code=$?; sleep 1; exit $code'],
+        }),
+      )
+      await runtime.start(hungry.id)
+      assert.is(await runtime.wait(hungry.id), 137)
+      const killed = await runtime.inspect(hungry.id)
+      told = killed!.oomKilled
+      assert.is(endOf(killed!)?.code, told ? 'RUNTIME_OUT_OF_MEMORY' : 'RUNTIME_EXITED')
+      assert.match(endOf(killed!)?.hint ?? '', /memory/)
+      await runtime.remove(hungry.id)
+      // Podman 4.3 on cgroup v1 never tells why.
+      if (engine === 'podman') break
+    }
+    assert.ok(told || engine === 'podman', 'the engine never told of the memory')
 
     const crashing = await runtime.create(
       specOf('crashing', { restart: { name: 'on-failure', maximumRetries: 3 }, command: ['sh', '-c', 'exit 4'] }),
