@@ -54,7 +54,7 @@ async function idsByService(): Promise<Map<string, string>> {
 
 async function psql(sql: string): Promise<string> {
   const health: { services: { service: string; detail: string }[] } = JSON.parse(
-    await place.succeed(['run', 'health', '--json']),
+    await place.succeed(['run', 'health', '--json', '--wait', '--timeout', '60']),
   )
   const leader = health.services.find(({ detail }) => detail.startsWith('leader, timeline'))!.service
   const words = ['run', 'exec', leader, '--', 'psql', '-U', 'postgres', '-qtAc', sql]
@@ -186,7 +186,7 @@ test('Ctrl-C during up stops cleanly, and the next up goes on from there', async
   const ended = await up.ended
   assert.is(ended.exitCode, 130, ended.stdout + ended.stderr)
   await place.succeed(['run', 'up'], patience)
-  await place.succeed(['run', 'health'])
+  await place.succeed(['run', 'health', '--wait', '--timeout', '60'])
 })
 
 test('killed at random moments of down and up: the next up heals, without duplicates or orphans', async () => {
