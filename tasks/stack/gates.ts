@@ -4,7 +4,7 @@ import { etcdMember } from './etcd.ts'
 import { postgresCluster, postgresMember } from './patroni.ts'
 import { postgresServer } from './postgres.ts'
 import { redisNode } from './redis.ts'
-import { sentinelNode } from './sentinel.ts'
+import { sentinelNode, sentinelQuorum } from './sentinel.ts'
 
 /** Gates by service name, those of the fast mode included. */
 export function serviceGates(password: string): Record<string, ContainerGate<ServiceHandle>> {
@@ -58,3 +58,13 @@ export const postgresReplicated: ContainerGate<readonly ServiceHandle[]> = gate(
   probe: postgresCluster(),
   within: '120s',
 })
+
+/** All Sentinels agree on the master and see each other: one that was recreated last must not be missed by the others. */
+export function sentinelsAgree(password: string): ContainerGate<readonly ServiceHandle[]> {
+  return gate({
+    description: 'Sentinels agree and see each other',
+    question: 'SENTINEL MASTER, SENTINELS, CKQUORUM on each',
+    probe: sentinelQuorum({ password }),
+    within: '60s',
+  })
+}

@@ -23,7 +23,7 @@ import { devTask } from './dev.ts'
 import { downTask } from './down.ts'
 import { checkoutEnvironment, environmentTask, secretNames } from './environment.ts'
 import { execTask } from './exec.ts'
-import { postgresReplicated, serviceGates } from './gates.ts'
+import { postgresReplicated, sentinelsAgree, serviceGates } from './gates.ts'
 import { projectContainers, serviceOf } from './handles.ts'
 import { type HealthOptions, healthTask, statusTask } from './health.ts'
 import { historyTask } from './history.ts'
@@ -230,19 +230,28 @@ class HaStack {
   /** Conditions over several services, as tasks that `up` needs. */
   clusters(stack: LoadedStack, params: UpParams): Needs {
     if (params.fast) return {}
-    const members = [...stack.services].flatMap(([name, tasks]) =>
-      /^postgres\d+$/.test(name) ? [[name, tasks.ready] as const] : [],
-    )
-    const postgresql: Task<readonly ServiceHandle[]> = task({
-      description: 'PostgreSQL replicates synchronously',
-      label: 'postgresql',
-      private: true,
-      effect: 'read',
-      weight: 0,
-      needs: Object.fromEntries(members),
-      gate: postgresReplicated,
-      run: ({ needs }): readonly ServiceHandle[] => Object.values(needs as Record<string, ServiceHandle>),
-    })
-    return { postgresql }
+    const cluster = (
+      label: string,
+      description: string,
+      gate: ContainerGate<readonly ServiceHandle[]>,
+      pattern: RegExp,
+    ): Task<readonly ServiceHandle[]> =>
+      task({
+        description,
+        label,
+        private: true,
+        effect: 'read',
+        weight: 0,
+        needs: Object.fromEntries(
+          [...stack.services].flatMap(([name, tasks]) => (pattern.test(name) ? [[name, tasks.ready] as const] : [])),
+        ),
+        gate,
+        run: ({ needs }): readonly ServiceHandle[] => Object.values(needs as Record<string, ServiceHandle>),
+      })
+    const password = stack.model.services['redis1']?.environment['REDIS_PASSWORD'] ?? ''
+    return {
+      postgresql: cluster('postgresql', 'PostgreSQL replicates synchronously', postgresReplicated, /^postgres\d+$/),
+      sentinels: cluster('sentinels', 'Sentinels agree', sentinelsAgree(password), /^sentinel\d+$/),
+    }
   }
 }
