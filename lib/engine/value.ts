@@ -1,6 +1,6 @@
 /** Values of tasks: what flows along edges must be what the journal can hold. */
 import { DevstackError } from '../errors.ts'
-import type { Json, Schema, SchemaIssue } from './task.ts'
+import type { Schema, SchemaIssue } from './task.ts'
 
 /**
  * The value as declared: checked by the task's schema where it has one, and JSON-safe in any case. Throws
@@ -76,9 +76,4 @@ function unsafe(value: unknown, path: string[], above: Set<object>): string | un
   }
   above.delete(value)
   return undefined
-}
-
-/** A value for the journal: undefined becomes null. */
-export function toJson(value: unknown): Json {
-  return (value ?? null) as Json
 }
