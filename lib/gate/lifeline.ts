@@ -47,7 +47,7 @@ interface Life {
 }
 
 /** How often the container is looked at without an event, in milliseconds. */
-const lookEvery = 500
+const lookEvery = 2_000
 /** Podman shows a container that it will restart as exited for a moment. */
 const revivalMs = 2_000
 
