@@ -43,6 +43,8 @@ export async function startPodman(): Promise<Podman> {
   const storage = ['--root', path('root'), '--runroot', path('run'), '--tmpdir', path('tmp')]
   const env = { ...process.env, CONTAINERS_CONF: path('containers.conf') }
   const child = spawn('podman', [...storage, 'system', 'service', '--time=0', `unix://${socket}`], {
+    // its monitors leave a file `oom` where it was started when a container runs out of memory
+    cwd: folder.path,
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
