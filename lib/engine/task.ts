@@ -137,8 +137,8 @@ export interface TaskDefinition<A, N extends Needs, P, V> {
   readonly service?: boolean
   /** Name of a task that stands in no config: made on the way, by a `needs` function or a reference. */
   readonly label?: string
-  /** Locks held from before the first task of the run to its end, across processes. */
-  readonly runLocks?: readonly string[]
+  /** Locks held from before the first task of the run to its end, across processes; a function where params decide. */
+  readonly runLocks?: readonly string[] | ((params: P) => readonly string[])
   /** Shown in place of the own name and folded into that row (`etcd1`). */
   readonly partOf?: string
   /** Starts on a terminal of its own: output goes straight through, nothing is drawn meanwhile. */

@@ -22,7 +22,10 @@ export interface RunLockOptions {
 /** The `runLocks` of all tasks of the graph, in the order in which every run takes them. */
 export function runLocksOf(graph: Graph): readonly string[] {
   const names = new Set<string>()
-  for (const { definition } of graph.nodes.values()) for (const name of definition.runLocks ?? []) names.add(name)
+  for (const { definition, params } of graph.nodes.values()) {
+    const { runLocks = [] } = definition
+    for (const name of typeof runLocks === 'function' ? runLocks(params) : runLocks) names.add(name)
+  }
   return [...names].sort()
 }
 

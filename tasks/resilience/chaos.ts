@@ -1,5 +1,5 @@
 /** `chaos`: random faults from a seed for a time; when something does not hold, the shortest schedule that still fails. */
-import { DevstackError, type Task, task, z } from '../../lib/index.ts'
+import { DevstackError, type Needs, type Task, task, z } from '../../lib/index.ts'
 import { pause } from './clock.ts'
 import type { ExperimentContext } from './context.ts'
 import { newExperimentId } from './experiment.ts'
@@ -29,6 +29,7 @@ const params = z.object({
     .nonnegative()
     .default(8)
     .describe('runs spent on finding the shortest schedule that fails'),
+  promise: z.coerce.number().positive().default(60).describe('seconds without a write that a client has to bear'),
   dryRun: z.boolean().default(false).describe('only print the schedule'),
 })
 
@@ -37,16 +38,18 @@ export function chaosTask(): Task<undefined> {
   return task({
     description: 'Break the stack at random, from a seed, and prove that no acknowledged write is lost',
     effect: 'change',
-    runLocks: ['stack'],
+    // who only wants to see the schedule touches nothing
+    runLocks: ({ dryRun }) => (dryRun ? [] : ['stack']),
     params,
-    needs: { image: faultImage() },
+    needs: ({ dryRun }): Needs => (dryRun ? {} : { image: faultImage() }),
     run: async (context) => {
       const seed = context.params.seed ?? Math.floor(Math.random() * 1_000_000)
       const steps = scheduleOf(seed, context.params.duration * 1000)
       context.log(`seed ${seed}: ${steps.length} faults`)
       for (const [index, step] of steps.entries()) context.log(`${String(index + 1).padStart(3)}  ${formatStep(step)}`)
       if (context.params.dryRun) return
-      const title = `chaos --seed ${seed} --duration ${context.params.duration}`
+      const { duration, promise } = context.params
+      const title = `chaos --seed ${seed} --duration ${duration}${promise === 60 ? '' : ` --promise ${promise}`}`
       const once = async (schedule: readonly Step[], name: string): Promise<ExperimentReport> => {
         const report = await rehearse(
           {
@@ -56,7 +59,7 @@ export function chaosTask(): Task<undefined> {
             params: {},
             steadyState: stackSteadyState(context.env),
             load: [postgresLoad(), redisLoad()],
-            limits: { promise: '60s', recovery: `${Math.ceil(schedule.length * 200 + 60)}s` },
+            limits: { promise: context.params.promise * 1000, recovery: `${Math.ceil(schedule.length * 200 + 60)}s` },
             options: { inject: (inside) => follow(schedule, inside) },
             helper: true,
           },

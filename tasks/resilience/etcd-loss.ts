@@ -4,6 +4,7 @@ import { etcdClientPort, readEtcd } from '../stack/etcd.ts'
 import { now, pause } from './clock.ts'
 import type { ExperimentContext } from './context.ts'
 import { type ExperimentOutcome, experiment } from './experiment.ts'
+import { postgresRoles } from './patroni-admin.ts'
 import { postgresLoad } from './postgres-load.ts'
 
 /** How long the members stay away: well past Patroni's lease when the quorum is lost. */
@@ -19,24 +20,36 @@ export function etcdLossTask(): Task<ExperimentOutcome> {
         .pipe(z.union([z.literal(1), z.literal(2)]))
         .default(1)
         .describe('how many: 1 or 2'),
+      failsafe: z
+        .boolean()
+        .default(true)
+        .describe('false: switch failsafe_mode off meanwhile, so that writes stop without a quorum'),
     },
     load: [postgresLoad()],
     helper: false,
     inject: async (context) => {
+      if (!context.params.failsafe) {
+        const { leader } = await postgresRoles(context)
+        await context.fault('patroni-config', leader, {
+          set: { failsafe_mode: false },
+          healed: { failsafe_mode: true },
+        })
+        // until every member has read it
+        await pause(3000, context.signal)
+      }
       for (const member of await worstMembers(context.params.members, context)) await context.fault('kill', member)
     },
     observe: async (context) => {
-      const { members } = context.params
-      const before = context.load('postgresql').ledger.all.length
+      const { members, failsafe } = context.params
       await pause(awayMs[members], context.signal)
       const during = context.load('postgresql').ledger.all.filter(({ at }) => at > now() - 3000).length
-      if (members === 2) {
-        context.note(
-          during > 0
-            ? 'Without an etcd quorum writes went on, as Patroni is set to (failsafe_mode).'
-            : 'Without an etcd quorum writes stopped.',
-        )
-      } else if (context.load('postgresql').ledger.all.length === before) throw new Error('writes stopped')
+      const expected = members === 1 || failsafe
+      if (during > 0 !== expected) throw new Error(`writes ${expected ? 'stopped' : 'went on'}`)
+      context.note(
+        members === 1
+          ? 'Writes went on.'
+          : `Without an etcd quorum writes ${failsafe ? 'went on' : 'stopped'}, as Patroni is set to (failsafe_mode: ${failsafe}).`,
+      )
       await context.heal()
       await context.writesFlow()
     },

@@ -1,5 +1,6 @@
 /** Settings of the PostgreSQL cluster that an experiment changes for its time. */
 import { z } from 'zod'
+import { until } from './clock.ts'
 import { type FaultKind, kind, target } from './fault-kind.ts'
 import { patchConfig } from './patroni-admin.ts'
 import { stackServices } from './steady-state.ts'
@@ -20,16 +21,23 @@ export const patroniKinds: Readonly<Record<string, FaultKind>> = {
     heal: async ({ service, healed }, tools) => {
       const services = await stackServices(tools)
       const members = services.map((one) => one.service).filter((name) => /^postgres\d+$/.test(name))
-      // any member can do it; the one of the injection may be the one that is broken
+      // any member can do it, once etcd has a quorum; the one of the injection may be the one that is broken
+      const order = [service, ...members.filter((name) => name !== service)]
       let failure: unknown
-      for (const member of [service, ...members.filter((name) => name !== service)]) {
-        try {
-          return await patchConfig(healed, { ...tools, services, env: tools.project.environment, member })
-        } catch (thrown) {
-          tools.signal.throwIfAborted()
-          failure = thrown
+      const settings = { ...tools, services, env: tools.project.environment }
+      const set = async (): Promise<boolean> => {
+        for (const member of order) {
+          try {
+            await patchConfig(healed, { ...settings, member })
+            return true
+          } catch (thrown) {
+            failure = thrown
+          }
         }
+        return false
       }
+      if (await until(set, { ms: 30_000, signal: tools.signal, every: 500 })) return
+      tools.signal.throwIfAborted()
       throw failure
     },
   }),

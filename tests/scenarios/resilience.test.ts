@@ -1,58 +1,21 @@
 // needs: stack
 /** Experiments on a real stack: zero loss (TC-010, TC-013), always healed (TC-028), refusal, inspection (TC-027). */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ExperimentReport } from '../../tasks/resilience/report.ts'
-import { type Checkout, checkout } from '../support/checkout.ts'
-import { cleanUp, engineCall, scenarioEngine } from '../support/engine.ts'
+import { engineCall, scenarioEngine } from '../support/engine.ts'
+import { patience, rehearsalPlace } from '../support/rehearsals.ts'
 
 const test = suite('resilience')
 const engine = await scenarioEngine()
-/** A cold start on a machine that does other things, too. */
-const patience = { timeout: 400_000 }
-
-let place: Checkout
-
-test.before(() => {
-  place = checkout({
-    name: 'resilience',
-    files: (project) => ({
-      'devstack.config.ts': `import { defineConfig } from 'devstack'
-import { haStack, resiliencePack } from 'devstack/packs'
-export default defineConfig({ name: '${project}', use: [haStack({ applications: false }), resiliencePack()] })
-`,
-    }),
-  })
-})
-test.after(async () => {
-  // the helper of an experiment, should one have been cut short
-  await cleanUp(`${place.project}-faults`).catch(() => undefined)
-  await place.remove({ engine: true })
-})
-
-const reports = (): readonly ExperimentReport[] => {
-  const folder = join(place.directory, '.devstack', 'experiments')
-  if (!existsSync(folder)) return []
-  return readdirSync(folder)
-    .sort()
-    .map((id) => join(folder, id, 'report.json'))
-    .filter(existsSync)
-    .map((file) => JSON.parse(readFileSync(file, 'utf8')) as ExperimentReport)
-}
-
-const unhealed = (): readonly string[] => {
-  const folder = join(place.directory, '.devstack', 'faults')
-  return existsSync(folder) ? readdirSync(folder) : []
-}
+const here = rehearsalPlace('resilience')
+const { place, healthy, reports, unhealed } = here
+test.after(() => here.remove())
 
 const stateOf = async (container: string): Promise<string> => {
   const { text } = await engineCall(`/containers/${container}/json`)
   return (JSON.parse(text) as { State: { Status: string } }).State.Status
 }
-
-const healthy = () => place.succeed(['run', 'health', '--wait', '--timeout', '180'], patience)
 
 if (engine.state === 'missing') {
   test.skip(`not run: ${engine.reason}`, () => {})
@@ -77,7 +40,7 @@ if (engine.state === 'missing') {
     assert.ok(load.writable.samples > 0 && load.writable.maximum <= 1)
     assert.ok(Object.keys(load.errors).length > 0, 'the clients noticed')
     assert.equal(unhealed(), [])
-    const page = readFileSync(join(place.directory, '.devstack', 'experiments', report.id, 'report.html'), 'utf8')
+    const page = readFileSync(here.fileOf(report, 'report.html'), 'utf8')
     assert.match(page, /<svg/)
     assert.match(await place.succeed(['run', 'experiments']), /passed .*test-failover --fault postgres-kill/)
   })
@@ -118,14 +81,15 @@ if (engine.state === 'missing') {
     await running.ended
     const [record] = unhealed()
     assert.ok(record, 'the fault is on record')
-    const { details } = JSON.parse(readFileSync(join(place.directory, '.devstack', 'faults', record), 'utf8'))
-    assert.is(await stateOf(details.id), 'paused')
+    const id = String(record.details['id'])
+    assert.is(await stateOf(id), 'paused')
 
-    const { stderr, exitCode } = await place.run(['run', 'status'], patience)
+    const { stdout, stderr, exitCode } = await place.run(['list', '--json'], patience)
     assert.is(exitCode, 0, stderr)
+    assert.ok(JSON.parse(stdout).length > 0)
     assert.match(stderr, /test-failover --fault pause ended before it could heal: postgres\d paused/)
     assert.match(stderr, /Healed: postgres\d paused/)
-    assert.is(await stateOf(details.id), 'running')
+    assert.is(await stateOf(id), 'running')
     assert.equal(unhealed(), [])
     await healthy()
   })
