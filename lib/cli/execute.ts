@@ -25,7 +25,8 @@ import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
 import type { Io } from './io.ts'
-import { openConfig, openSession } from './open.ts'
+import { openSession } from './open.ts'
+import { openConfig } from './open-config.ts'
 import type { TaskTarget } from './params.ts'
 import type { RunRecord } from './recorded.ts'
 import { version } from './version.ts'
@@ -94,7 +95,11 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
   let sink: Required<Sink> | undefined
   const session = openSession({ ...given, suspend: () => sink?.suspend() ?? (() => {}) })
   const traceId = traceIdOf(io)
-  await recoverPacks(session, runId, (text) => void io.stderr.write(`${text}\n`))
+  await recoverPacks(session, {
+    packs: given.loaded.packs,
+    runId,
+    note: (text) => void io.stderr.write(`${text}\n`),
+  })
   await confirmDestruction(
     graph,
     session,

@@ -19,8 +19,8 @@ export function directoryOf(options: Options, io: Io): string {
   return directory
 }
 
-/** The config that applies, with the completion cache refreshed. */
-export async function openConfig(options: Options, io: Io): Promise<LoadedConfig> {
+/** The config that applies, with the completion cache refreshed. Nothing is mended: see `openConfig`. */
+export async function readConfig(options: Options, io: Io): Promise<LoadedConfig> {
   const { placeOfThrown } = await import('./place.ts')
   const loaded = await loadConfig({
     directory: directoryOf(options, io),

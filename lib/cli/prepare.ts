@@ -5,7 +5,7 @@ import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Invocation, Options } from './args.ts'
 import type { Io } from './io.ts'
-import { openConfig } from './open.ts'
+import { openConfig } from './open-config.ts'
 import { readTargets, type TaskTarget } from './params.ts'
 
 export interface Prepared {

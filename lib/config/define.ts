@@ -1,7 +1,7 @@
 /** What a config is made of: tasks by name, packs, and settings. */
 
 import type { ProcessOutput } from 'zx'
-import type { Ambient } from '../context.ts'
+import type { Ambient, Project } from '../context.ts'
 import {
   type AnyDefinition,
   createTask,
@@ -35,6 +35,11 @@ export interface Pack {
   readonly recover?: (
     context: Pick<Ambient, 'runtime' | 'project' | '$'> & { note(text: string): void; signal: AbortSignal },
   ) => Promise<void>
+  /**
+   * Whether `recover` can not wait for the next run, because something is broken as long as it has not been called. Every
+   * command asks, also one that only looks, so it must cost next to nothing.
+   */
+  readonly urgent?: (project: Project) => boolean
 }
 
 export interface Config {

@@ -1,11 +1,18 @@
 /** What packs do before anything else: notice what a killed run left, mend it, and say so. */
+import type { Pack } from '../config/define.ts'
 import { ProcessSet } from './processes.ts'
 import type { Session } from './session.ts'
 import { taskShell } from './shell.ts'
 
-/** Calls `recover` of every pack, one after another. What their commands start has ended when it resolves. */
-export async function recoverPacks(session: Session, runId: string, note: (text: string) => void): Promise<void> {
-  for (const pack of session.loaded.packs) {
+export interface RecoverOptions {
+  readonly packs: readonly Pack[]
+  readonly runId: string
+  readonly note: (text: string) => void
+}
+
+/** Calls `recover` of these packs, one after another. What their commands start has ended when it resolves. */
+export async function recoverPacks(session: Session, { packs, runId, note }: RecoverOptions): Promise<void> {
+  for (const pack of packs) {
     if (!pack.recover) continue
     const processes = new ProcessSet(`${runId}:recover`)
     const stop = (): void => void processes.stop(session.delays, session.urgency)

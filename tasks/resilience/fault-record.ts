@@ -12,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { DevstackError, messageOf, type ProcessIdentity, parseIdentity, thisProcess } from '../../lib/index.ts'
+import { DevstackError, messageOf, type ProcessIdentity, parseIdentity, stateOf, thisProcess } from '../../lib/index.ts'
 
 /** One unhealed fault. */
 export interface FaultRecord {
@@ -80,7 +80,12 @@ export function readFaults(stateDirectory: string): readonly FaultRecord[] {
     .sort((a, b) => a.at.localeCompare(b.at))
 }
 
-/** A record as text, checked by hand: every run comes by here, and a schema library would cost its start more. */
+/** Records whose experiment has ended without healing: nobody else will. */
+export function leftFaults(stateDirectory: string): readonly FaultRecord[] {
+  return readFaults(stateDirectory).filter(({ process }) => stateOf(process) === 'dead')
+}
+
+/** A record as text, checked by hand: every command comes by here, and a schema library would cost its start more. */
 export function parseFault(text: string): FaultRecord | undefined {
   let value: unknown
   try {

@@ -1,11 +1,11 @@
 /** Injecting and healing: every fault is on record before it happens and until it is healed. */
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { DevstackError, messageOf, type Project, type Runtime, stateOf } from '../../lib/index.ts'
+import { DevstackError, messageOf, type Project, type Runtime } from '../../lib/index.ts'
 import { now } from './clock.ts'
 import type { FaultTools } from './fault-kind.ts'
 import { faultKind } from './fault-kinds.ts'
-import { type FaultRecord, readFaults, removeFault, writeFault } from './fault-record.ts'
+import { type FaultRecord, leftFaults, removeFault, writeFault } from './fault-record.ts'
 import { Helper, helperProject } from './helper.ts'
 
 export interface FaultsOptions {
@@ -124,7 +124,7 @@ export async function healLeftFaults(context: {
   note(text: string): void
 }): Promise<void> {
   const { runtime, project, signal, note } = context
-  const left = readFaults(project.stateDirectory).filter(({ process }) => stateOf(process) === 'dead')
+  const left = leftFaults(project.stateDirectory)
   if (left.length === 0) return
   const helper = new Helper(runtime, project)
   const failures: string[] = []

@@ -5,7 +5,7 @@ import { chaosTask } from './chaos.ts'
 import { etcdLossTask } from './etcd-loss.ts'
 import { experimentsTask } from './experiments.ts'
 import { failoverTask } from './failover.ts'
-import { readFaults } from './fault-record.ts'
+import { leftFaults } from './fault-record.ts'
 import { inspectTask } from './inspect.ts'
 import { pauseResumeTask } from './pause-resume.ts'
 import { redisFailoverTask } from './redis-failover.ts'
@@ -19,9 +19,10 @@ export function resiliencePack(): Pack {
   return definePack({
     name: 'resilience',
     tasks: resilienceTasks,
+    urgent: ({ stateDirectory }) => leftFaults(stateDirectory).length > 0,
     // every run comes by here
     recover: async (context) => {
-      if (readFaults(context.project.stateDirectory).length === 0) return
+      if (leftFaults(context.project.stateDirectory).length === 0) return
       const { healLeftFaults } = await import('./faults.ts')
       await healLeftFaults(context)
     },

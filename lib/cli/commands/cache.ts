@@ -5,7 +5,7 @@ import { openCache } from '../../state/cache.ts'
 import { openFiles } from '../../state/files.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 
 /** `devstack cache stats | prune`. */
 export async function command({ options, operands }: Invocation, io: Io): Promise<number> {

@@ -17,8 +17,8 @@ export async function answer(argv: readonly string[], io: Io): Promise<number> {
   let found = await readCompletionCache(directory)
   if (!found?.fresh) {
     try {
-      const { openConfig } = await import('../open.ts')
-      await openConfig({ cwd: directory }, io)
+      const { readConfig } = await import('../open.ts')
+      await readConfig({ cwd: directory }, io)
       found = await readCompletionCache(directory)
     } catch {
       // a config that does not load still leaves commands and options to complete

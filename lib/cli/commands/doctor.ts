@@ -8,7 +8,7 @@ import type { Invocation } from '../args.ts'
 import { diagnose, exitCodeOf, formatFindings, machine } from '../doctor.ts'
 import { lazyRuntime } from '../engine.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 
 /** `devstack doctor`: every finding with its remedy. */
 export async function command({ options }: Invocation, io: Io): Promise<number> {

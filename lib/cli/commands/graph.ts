@@ -3,7 +3,7 @@ import { formatGraph } from '../../report/graph.ts'
 import { stepOf } from '../../session/plan.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 
 /** `devstack graph`: of one task, or of all that are not private. */
 export async function command({ options, operands }: Invocation, io: Io): Promise<number> {

@@ -3,7 +3,7 @@ import type { Invocation } from '../args.ts'
 import { commandEntry, commandNames } from '../grammar.ts'
 import { formatCommandHelp, formatHelp, formatTaskHelp } from '../help.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 import type { Prepared } from '../prepare.ts'
 
 /** `devstack help [command | task]`. */

@@ -1,7 +1,7 @@
 import { table } from '../../report/format.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 
 /** `devstack list`: the tasks by namespace, one line each. */
 export async function command({ options }: Invocation, io: Io): Promise<number> {

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { formatHolder, openLocks } from '../../state/locks.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 
 /** `devstack locks`: who holds what, and since when. */
 export async function command({ options }: Invocation, io: Io): Promise<number> {

@@ -1,7 +1,7 @@
 import type { Invocation } from '../args.ts'
 import { execute } from '../execute.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 import { prepareTargets } from '../prepare.ts'
 import { findResumable, readRun, recordedTargets } from '../recorded.ts'
 

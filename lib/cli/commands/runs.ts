@@ -3,7 +3,7 @@ import { formatDuration, table } from '../../report/format.ts'
 import { listRuns } from '../../state/runs.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 
 /** `devstack runs`: the latest runs, the newest first. */
 export async function command({ options }: Invocation, io: Io): Promise<number> {

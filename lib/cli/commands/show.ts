@@ -3,7 +3,7 @@ import { combine } from '../../report/reporter.ts'
 import type { Invocation } from '../args.ts'
 import { fileReporters } from '../files.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 import { findRun, readRun } from '../recorded.ts'
 
 /** `devstack show [run]`: renders a run again from its journal. */

@@ -3,7 +3,7 @@ import { stepOf } from '../../session/plan.ts'
 import type { Invocation } from '../args.ts'
 import { executeUndo } from '../execute-undo.ts'
 import type { Io } from '../io.ts'
-import { openConfig } from '../open.ts'
+import { openConfig } from '../open-config.ts'
 import { prepareTargets } from '../prepare.ts'
 import { findUndoable, readRun, recordedTargets } from '../recorded.ts'
 
