@@ -8,8 +8,9 @@ import { criticalPath } from './critical-path.ts'
 import { errorFact, type Summary } from './events.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import type { AnyContext, Host, Verdict } from './host.ts'
+import { paced } from './progress.ts'
 import { type Cancelled, type FailureMode, type Outcome, Scheduler } from './scheduler.ts'
-import { type Gate, type Json, milliseconds, type Progress } from './task.ts'
+import { type Gate, type Json, milliseconds } from './task.ts'
 import { undo } from './undo.ts'
 import { validated } from './value.ts'
 
@@ -406,7 +407,10 @@ class Runner {
       attempt,
       runId: this.#options.runId,
       log: (text: string) => host.emitNode(node.id, { type: 'node-output', stream: 'log', text: `${text}\n` }),
-      progress: (progress: Progress) => host.emitNode(node.id, { type: 'node-progress', progress }),
+      progress: paced(
+        (progress) => host.emitNode(node.id, { type: 'node-progress', progress }),
+        () => host.now(),
+      ),
     })
   }
 }

@@ -3,6 +3,7 @@ import type { DevstackError } from '../errors.ts'
 import { errorFact } from './events.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import type { AnyContext, Host } from './host.ts'
+import { paced } from './progress.ts'
 import type { Observation } from './task.ts'
 
 export interface UndoOptions {
@@ -86,6 +87,9 @@ function contextOf(node: GraphNode, options: UndoOptions, host: Host): AnyContex
     attempt: 1,
     runId: options.runId,
     log: (text) => host.emitNode(id, { type: 'node-output', stream: 'log', text: `${text}\n` }),
-    progress: (progress) => host.emitNode(id, { type: 'node-progress', progress }),
+    progress: paced(
+      (progress) => host.emitNode(id, { type: 'node-progress', progress }),
+      () => host.now(),
+    ),
   })
 }

@@ -1,6 +1,7 @@
 /** Plain text, one line per fact: for pipes, CI and dumb terminals. No cursor movement, no carriage return. */
 import type { RunEvent } from '../engine/events.ts'
-import { count, createPaint, formatBytes, formatDuration, type Paint, pad } from './format.ts'
+import { count, createPaint, formatDuration, type Paint, pad } from './format.ts'
+import { progressText } from './progress.ts'
 import type { Sink } from './reporter.ts'
 import { formatEnd } from './summary.ts'
 import { apply, createView, describeWait, firstLine, type NodeView } from './view.ts'
@@ -65,9 +66,8 @@ export function createLinesReporter(options: LinesOptions): Sink {
       case 'node-output':
         break
       case 'node-progress': {
-        const { done, total, unit, label } = event.progress
-        const amount = (value: number) => (unit === 'bytes' ? formatBytes(value) : String(value))
-        const text = `${label ? `${visibleText(label)} ` : ''}${amount(done)}${total ? ` of ${amount(total)}` : ''}`
+        const { done, total } = event.progress
+        const text = progressText(node.progress!)
         if (done === total || isNews(`${event.node}\0progress`, text, event.at)) say(event.node, ':', text)
         break
       }

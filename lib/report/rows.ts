@@ -1,4 +1,5 @@
 /** The rows of the tree: one a node, or one for all the steps that are part of the same thing. Pure. */
+import { progressBar } from './progress.ts'
 import { describeWait, isFinal, type NodeState, type NodeView, names, type RunView } from './view.ts'
 
 export interface Row {
@@ -108,7 +109,7 @@ function nodeDetail(node: NodeView, view: RunView, row: Row): string {
   }
   if (state.is === 'retrying') return `attempt ${state.attempt} failed: ${state.error.message.split('\n')[0]}`
   const attempt = state.is === 'running' && state.attempt > 1 ? `attempt ${state.attempt}` : ''
-  return [attempt, describeProgress(node) || node.lastLine].filter(Boolean).join(', ')
+  return [attempt, node.progress ? progressBar(node.progress) : node.lastLine].filter(Boolean).join(', ')
 }
 
 function waitedFor(nodes: readonly string[], view: RunView): string[] {
@@ -118,13 +119,6 @@ function waitedFor(nodes: readonly string[], view: RunView): string[] {
     if (!node || !isFinal(node.state)) open.add(node?.step?.partOf ?? id)
   }
   return [...open]
-}
-
-function describeProgress(node: NodeView): string {
-  const { progress } = node
-  if (!progress) return ''
-  const share = progress.total ? `${Math.floor((100 * progress.done) / progress.total)} %` : String(progress.done)
-  return progress.label ? `${progress.label} ${share}` : share
 }
 
 /** `create` for the node `etcd1:create` in the row `etcd1`; nothing where the node is the row. */

@@ -3,8 +3,8 @@
  * summary and the reports. Pure: no clock, no stream; every time comes from an event.
  */
 import type { ErrorFact, Hold, RunEvent, Step } from '../engine/events.ts'
-import type { Progress } from '../engine/task.ts'
 import { createLineBuffer, type LineBuffer } from './output.ts'
+import { follow, type Pace } from './progress.ts'
 import { visibleText } from './width.ts'
 
 export type NodeState =
@@ -36,7 +36,7 @@ export interface NodeView {
   lock: { readonly name: string; readonly holder: string } | undefined
   /** Gates not yet held, with their last answer. */
   gates: ReadonlyMap<string, string>
-  progress: Progress | undefined
+  progress: Pace | undefined
   /** Its last line of output, also an unfinished one. */
   lastLine: string
   /** The lines that the latest event completed. */
@@ -90,7 +90,7 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
       takeOutput(node, event.stream, event.text)
       break
     case 'node-progress':
-      node.progress = event.progress
+      node.progress = follow(node.progress, event.progress, event.at)
       break
     case 'node-retry':
       flushOutput(node)
