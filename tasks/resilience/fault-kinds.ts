@@ -1,7 +1,8 @@
 /** What can be done to a container, and how each is undone from its record alone. */
+import { z } from 'zod'
 import { DevstackError } from '../../lib/index.ts'
 import { diskKinds } from './disk-faults.ts'
-import type { FaultKind } from './fault-kind.ts'
+import { type FaultKind, kind } from './fault-kind.ts'
 import { networkKinds } from './network-faults.ts'
 import { patroniKinds } from './patroni-faults.ts'
 import { processKinds } from './process-faults.ts'
@@ -12,6 +13,13 @@ export const faultKinds: Readonly<Record<string, FaultKind>> = {
   ...processKinds,
   ...networkKinds,
   ...diskKinds,
+  // no fault, but left behind like one by an experiment that is killed
+  helper: kind({
+    details: z.object({}),
+    text: () => 'its helper container runs',
+    inject: async (_details, { helper, signal }) => void (await helper.start(signal)),
+    heal: (_details, { helper, signal }) => helper.remove(signal),
+  }),
 }
 
 /** The kind of that name. Throws FAULT_UNKNOWN. */

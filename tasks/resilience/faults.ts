@@ -28,14 +28,23 @@ export class Faults {
   readonly #options: FaultsOptions
   readonly #helper: Helper
   #open: FaultRecord[] = []
+  #helperRecord: FaultRecord | undefined
 
   constructor(options: FaultsOptions) {
     this.#options = options
     this.#helper = new Helper(options.runtime, options.project)
   }
 
-  /** Starts the helper, so that the injections that need it happen at once. */
+  /** Starts the helper, so that the injections that need it happen at once. It is on record, too, until `close`. */
   async prepare(signal: AbortSignal): Promise<void> {
+    const { project, experiment } = this.#options
+    this.#helperRecord = writeFault(project.stateDirectory, {
+      id: newFaultId(),
+      kind: 'helper',
+      details: {},
+      text: 'its helper container runs',
+      experiment,
+    })
     await this.#helper.start(signal)
   }
 
@@ -51,7 +60,7 @@ export class Faults {
   async inject(kindName: string, details: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Fault> {
     const { runtime, project, experiment, note } = this.#options
     const kind = faultKind(kindName)
-    const id = randomBytes(4).toString('hex')
+    const id = newFaultId()
     const parsed = kind.details.safeParse({ chain: `DEVSTACK-${id}`, ...details })
     if (!parsed.success) {
       throw new DevstackError({
@@ -98,7 +107,12 @@ export class Faults {
   /** Removes the helper. */
   async close(signal: AbortSignal): Promise<void> {
     await this.#helper.remove(signal)
+    if (this.#helperRecord) removeFault(this.#options.project.stateDirectory, this.#helperRecord.id)
   }
+}
+
+function newFaultId(): string {
+  return randomBytes(4).toString('hex')
 }
 
 async function healRecord(record: FaultRecord, tools: FaultTools): Promise<void> {

@@ -91,16 +91,15 @@ class Rehearsal<P> {
     const { signal } = this.#around
     let healed = false
     try {
-      if (this.#given.helper) await this.#faults.prepare(signal)
-      await this.#startLoads()
-      await this.#disturb()
-    } finally {
-      // whatever happened, also a cancellation: nothing stays broken
-      healed = await this.#heal(signal.aborted ? AbortSignal.timeout(lateHealMs) : signal)
-      if (signal.aborted) await this.#end()
-    }
-    signal.throwIfAborted()
-    try {
+      try {
+        if (this.#given.helper) await this.#faults.prepare(signal)
+        await this.#startLoads()
+        await this.#disturb()
+      } finally {
+        // whatever happened, also a cancellation: nothing stays broken
+        healed = await this.#heal(signal.aborted ? AbortSignal.timeout(lateHealMs) : signal)
+      }
+      signal.throwIfAborted()
       return await this.#judge(healed)
     } finally {
       await this.#end()

@@ -17,7 +17,8 @@ const rounds = Number(process.env['ROUNDS'] ?? 1)
 const only = (process.env['ONLY'] ?? '').split(',').filter((word) => word !== '')
 const chosen = shipped.filter((words) => only.length === 0 || only.some((word) => words.join(' ').includes(word)))
 
-const seconds = (ms: number | undefined): string => (ms === undefined ? '-' : `${(ms / 1000).toFixed(1)} s`)
+const seconds = (ms = Number.POSITIVE_INFINITY): string =>
+  Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'never'
 
 /** One run in one line. */
 function describe(report: ExperimentReport): string {

@@ -158,7 +158,7 @@ test('have words and a way to heal for every kind', () => {
     const kind = faultKind(name)
     const parsed = kind.details.safeParse({ ...target, chain: 'DEVSTACK-00ff00ff', ...details[name] })
     assert.ok(parsed.success, name)
-    assert.match(kind.text(parsed.data), /db|synchronous_mode/, name)
+    assert.match(kind.text(parsed.data), /db|synchronous_mode|helper/, name)
     assert.type(kind.heal, 'function')
   }
 })
