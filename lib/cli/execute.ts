@@ -224,8 +224,7 @@ export function hostOf(session: Session, given: Pick<ExecuteOptions, 'recorded' 
         memory,
         ...(given.recorded ? { recorded: given.recorded } : {}),
       }),
-    commit: (node, context, value, durationMs) =>
-      memory?.remembers(node) ? memory.commit(node, context, value, durationMs) : undefined,
+    commit: (node, context, value, durationMs) => memory?.commit(node, context, value, durationMs),
   })
   return host
 }

@@ -15,7 +15,8 @@ export interface Memory {
     context: AnyContext & Ambient,
     options: { readonly force: boolean },
   ): Promise<Verdict & { readonly differences?: readonly string[] }>
-  commit(node: GraphNode, context: AnyContext & Ambient, value: unknown, durationMs: number): Promise<void>
+  /** The node has succeeded; any node, as each may have changed files that others look at. */
+  commit(node: GraphNode, context: AnyContext & Ambient, value: unknown, durationMs: number): Promise<void> | undefined
   /** Writes what it noted down about files. */
   close(): void
 }
@@ -56,7 +57,7 @@ export function createMemory(options: MemoryOptions): Memory {
         outputs: definition.outputs,
         source: definition.source ?? String(definition.run),
         params: (context.params ?? {}) as Record<string, Json>,
-        needs: Object.fromEntries(Object.entries(context.needs).map(([key, value]) => [key, (value ?? null) as Json])),
+        needs: context.needs as Record<string, Json>,
         ...(variables.length > 0 ? { env } : {}),
       },
       files,
@@ -64,9 +65,34 @@ export function createMemory(options: MemoryOptions): Memory {
     taken.set(node.id, print)
     return print
   }
+  const remembers = ({ definition }: GraphNode): boolean =>
+    definition.cache !== false && (definition.inputs !== undefined || definition.outputs !== undefined)
+  let grown = false
+  const publish = async (
+    node: GraphNode,
+    context: AnyContext & Ambient,
+    value: unknown,
+    durationMs: number,
+  ): Promise<void> => {
+    const before = taken.get(node.id)
+    const print = await take(node, context)
+    // inputs that changed while the task ran: its result belongs to neither state
+    if (before && before.hash !== print.hash) {
+      context.log('An input changed while this ran, so its result is not remembered.')
+      return
+    }
+    grown = true
+    await cache.publish({
+      task: node.id,
+      fingerprint: print,
+      cwd: context.cwd,
+      outputs: node.definition.outputs ?? [],
+      value: (value ?? null) as Json,
+      durationMs,
+    })
+  }
   return {
-    remembers: ({ definition }) =>
-      definition.cache !== false && (definition.inputs !== undefined || definition.outputs !== undefined),
+    remembers,
     async check(node, context, { force }) {
       const print = await take(node, context)
       const fingerprint = print.hash
@@ -96,27 +122,13 @@ export function createMemory(options: MemoryOptions): Memory {
       const differences = explainDifference(last.parts, print.parts)
       return run(summary(differences), differences)
     },
-    async commit(node, context, value, durationMs) {
-      const before = taken.get(node.id)
-      files.forget()
-      const print = await take(node, context)
-      // inputs that changed while the task ran: its result belongs to neither state
-      if (before && before.hash !== print.hash) {
-        context.log('An input changed while this ran, so its result is not remembered.')
-        return
-      }
-      await cache.publish({
-        task: node.id,
-        fingerprint: print,
-        cwd: context.cwd,
-        outputs: node.definition.outputs ?? [],
-        value: (value ?? null) as Json,
-        durationMs,
-      })
+    commit(node, context, value, durationMs) {
+      if (node.definition.run) files.forget()
+      return remembers(node) ? publish(node, context, value, durationMs) : undefined
     },
     close() {
       files.save()
-      if (!options.readOnly) cache.prune()
+      if (grown) cache.prune()
     },
   }
 }

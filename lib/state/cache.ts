@@ -5,36 +5,23 @@
  * `blobs/<sha256>` the content of outputs. Records carry a checksum and blobs are their own, so what is truncated, corrupt
  * or half-written counts as absent. Only `publish` makes records, and only after a success.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, statSync, unlinkSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
 import type { Json } from '../engine/task.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { readChecked, replaceFile, writeChecked } from './checked.ts'
 import type { FileHashes } from './files.ts'
 import type { Fingerprint } from './fingerprint.ts'
-import { capture, type Output, outputDifferences, output as outputSchema, putBack } from './outputs.ts'
-
-const recordSchema = z.object({
-  format: z.literal(1),
-  task: z.string(),
-  hash: z.string().regex(/^[0-9a-f]{64}$/),
-  parts: z.record(z.string(), z.string()),
-  value: z.custom<Json>((value) => value !== undefined),
-  outputs: z.array(outputSchema),
-  /** Whether the outputs' content is in the store. */
-  stored: z.boolean(),
-  /** Milliseconds since the epoch. */
-  at: z.number(),
-  durationMs: z.number(),
-})
+import { capture, type Output, outputDifferences, putBack } from './outputs.ts'
 
 export interface CacheRecord extends Fingerprint {
   readonly task: string
   readonly value: Json
   readonly outputs: readonly Output[]
+  /** Whether the outputs' content is in the store. */
   readonly stored: boolean
+  /** Milliseconds since the epoch. */
   readonly at: number
   readonly durationMs: number
 }
@@ -137,9 +124,9 @@ class DirectoryCache implements Cache {
     const { task, fingerprint, value, cwd, durationMs, outputs = [], store = true } = options
     const captured = await capture({ task, cwd, patterns: outputs, files: this.#options.files })
     const record = {
-      format: 1 as const,
       task,
-      ...fingerprint,
+      hash: fingerprint.hash,
+      parts: fingerprint.parts,
       value,
       outputs: captured.map(({ output }) => output),
       stored: store,
@@ -151,9 +138,9 @@ class DirectoryCache implements Cache {
         for (const { output, read } of captured) {
           if (output.type === 'file') this.#writeBlob(output.hash, read())
         }
-        writeChecked(join(this.#root, 'entries', fingerprint.hash), JSON.stringify(record), { durable: true })
+        writeChecked(join(this.#root, 'entries', fingerprint.hash), formatRecord(record))
       }
-      writeChecked(this.#taskFile(task), JSON.stringify(record), { durable: true })
+      writeChecked(this.#taskFile(task), formatRecord(record))
       return record
     } catch (error) {
       if (error instanceof DevstackError) throw error
@@ -164,13 +151,18 @@ class DirectoryCache implements Cache {
   }
 
   differences(record: CacheRecord, cwd: string): string[] {
-    return outputDifferences(record.outputs, cwd)
+    return outputDifferences({ outputs: record.outputs, cwd, files: this.#options.files })
   }
 
   restore(record: CacheRecord, cwd: string): readonly string[] {
-    const written = putBack({ outputs: record.outputs, cwd, content: (hash) => this.#readBlob(hash) })
+    const written = putBack({
+      outputs: record.outputs,
+      cwd,
+      files: this.#options.files,
+      content: (name) => this.#readBlob(name),
+    })
     try {
-      writeChecked(this.#taskFile(record.task), JSON.stringify({ format: 1, ...record }))
+      writeChecked(this.#taskFile(record.task), formatRecord(record))
     } catch {
       // Found by its fingerprint once more, then.
     }
@@ -217,13 +209,13 @@ class DirectoryCache implements Cache {
 
   #taskFile(task: string): string {
     const readable = task.replace(/[^\w-]/g, '_').slice(0, 60)
-    return join(this.#root, 'tasks', `${readable}-${createHash('sha256').update(task).digest('hex').slice(0, 16)}`)
+    return join(this.#root, 'tasks', `${readable}-${hash('sha256', task).slice(0, 16)}`)
   }
 
-  #readBlob(hash: string): Buffer | undefined {
+  #readBlob(name: string): Buffer | undefined {
     try {
-      const bytes = readFileSync(join(this.#root, 'blobs', hash))
-      return createHash('sha256').update(bytes).digest('hex') === hash ? bytes : undefined
+      const bytes = readFileSync(join(this.#root, 'blobs', name))
+      return hash('sha256', bytes) === name ? bytes : undefined
     } catch {
       return undefined
     }
@@ -236,7 +228,7 @@ class DirectoryCache implements Cache {
       return
     }
     mkdirSync(join(this.#root, 'blobs'), { recursive: true })
-    replaceFile(file, bytes, { durable: true })
+    replaceFile(file, bytes)
   }
 
   #warn(error: unknown): void {
@@ -249,11 +241,30 @@ class DirectoryCache implements Cache {
   }
 }
 
-function parseRecord(text: string | undefined): z.infer<typeof recordSchema> | undefined {
+/** Two lines of JSON: the parts, which only explanations need, stand apart. */
+function formatRecord({ parts, ...head }: CacheRecord): string {
+  return `${JSON.stringify({ format: 2, ...head })}\n${JSON.stringify(parts)}`
+}
+
+/** The checksum vouches for what is in a record, its format for what that means. */
+function parseRecord(text: string | undefined): CacheRecord | undefined {
   if (text === undefined) return undefined
+  const [head = '', parts = ''] = text.split('\n')
   try {
-    const result = recordSchema.safeParse(JSON.parse(text))
-    return result.success ? result.data : undefined
+    const { format, task, hash, value, outputs, stored, at, durationMs } = JSON.parse(head)
+    if (format !== 2) return undefined
+    return {
+      task,
+      hash,
+      value,
+      outputs,
+      stored,
+      at,
+      durationMs,
+      get parts() {
+        return JSON.parse(parts)
+      },
+    }
   } catch {
     return undefined
   }

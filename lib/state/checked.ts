@@ -1,6 +1,6 @@
 /** Small files that prove their own content: the first line is the SHA-256 of the rest. Replaced in one step. */
-import { createHash } from 'node:crypto'
-import { closeSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
+import { hash } from 'node:crypto'
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** The content, or `undefined` when the file is missing, truncated or altered. */
@@ -15,9 +15,12 @@ export function readChecked(file: string): string | undefined {
   return text[64] === '\n' && text.slice(0, 64) === digest(content) ? content : undefined
 }
 
-/** Writes beside the file and renames over it; with `durable`, after an fsync. Throws what the file system throws. */
-export function writeChecked(file: string, content: string, options: { readonly durable?: boolean } = {}): void {
-  replaceFile(file, Buffer.from(`${digest(content)}\n${content}`), options)
+/**
+ * Writes beside the file and renames over it. Throws what the file system throws. It is not synced: after a power failure
+ * the file may be the old one or damaged, and damage is noticed.
+ */
+export function writeChecked(file: string, content: string): void {
+  replaceFile(file, Buffer.from(`${digest(content)}\n${content}`))
 }
 
 let temporaries = 0
@@ -29,11 +32,7 @@ export function temporaryName(file: string): string {
 }
 
 /** The file has either its old content or all of the new, whatever happens meanwhile. */
-export function replaceFile(
-  file: string,
-  bytes: Uint8Array,
-  options: { readonly durable?: boolean; readonly mode?: number } = {},
-): void {
+export function replaceFile(file: string, bytes: Uint8Array, options: { readonly mode?: number } = {}): void {
   mkdirSync(dirname(file), { recursive: true })
   const temporary = temporaryName(file)
   try {
@@ -41,7 +40,6 @@ export function replaceFile(
     try {
       let offset = 0
       while (offset < bytes.length) offset += writeSync(descriptor, bytes, offset)
-      if (options.durable) fdatasyncSync(descriptor)
     } finally {
       closeSync(descriptor)
     }
@@ -57,5 +55,5 @@ export function replaceFile(
 }
 
 function digest(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text)
 }

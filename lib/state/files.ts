@@ -1,23 +1,26 @@
-/** Finds files by globs and hashes their content, remembering what has not changed since the last run. */
-import { createHash } from 'node:crypto'
-import { type BigIntStats, lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs'
-import { isAbsolute, join, resolve } from 'node:path'
+/** Hashes the content of files, remembering what has not changed since the last run. */
+import { hash } from 'node:crypto'
+import { lstatSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs'
+import { join, posix } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { readChecked, writeChecked } from './checked.ts'
+import { type FileType, isPlain, openGlobs } from './globs.ts'
 
 export interface FileHashes {
   /** Paths relative to `cwd`, sorted, each with its hash; a pattern without wildcards that matches nothing gives `missing`. */
   hash(cwd: string, patterns: readonly string[]): Promise<ReadonlyMap<string, string>>
   /** Paths relative to `cwd`, sorted; files and symbolic links. */
   list(cwd: string, patterns: readonly string[]): Promise<readonly string[]>
+  /** SHA-256 of a file's content; read only when it is not the very file that was read before. Throws what reading throws. */
+  content(path: string, stat: Stats): string
   /** Forgets what was seen in this run, because a task may have changed files since. The next run's knowledge stays. */
   forget(): void
   /** Writes what was learnt for the next process. Never throws: it is only a cache. */
   save(): void
 }
 
-/** size, mtime and ctime in nanoseconds, inode, hash: while the first four are equal, the hash is believed. */
-type Known = [size: string, mtime: string, ctime: string, inode: string, hash: string]
+/** size, mtime and ctime in milliseconds, inode, hash: while the first four are equal, the hash is believed. */
+type Known = readonly [size: number, mtime: number, ctime: number, inode: number, hash: string]
 
 export interface FilesOptions {
   /** `.devstack` of the project. */
@@ -36,17 +39,18 @@ export function openFiles(options: FilesOptions): FileHashes {
 
 class Files implements FileHashes {
   readonly #store: string
-  readonly #racyNs: bigint
+  readonly #settledMs: number
   #known: Map<string, Known> | undefined
   /** What this process has used: only that is kept, so that the store does not grow for ever. */
   readonly #used = new Map<string, Known>()
+  readonly #stats = new Map<string, Stats | string>()
   readonly #hashes = new Map<string, string>()
-  readonly #globs = new Map<string, Promise<readonly string[]>>()
+  readonly #globs = openGlobs((path) => this.#typeOf(path))
   #learnt = false
 
   constructor(store: string, settledMs: number) {
     this.#store = store
-    this.#racyNs = BigInt(settledMs) * 1_000_000n
+    this.#settledMs = settledMs
   }
 
   async hash(cwd: string, patterns: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -54,7 +58,7 @@ class Files implements FileHashes {
     const result = new Map<string, string>()
     for (const path of paths) result.set(path, this.#hashOf(join(cwd, path)))
     for (const pattern of patterns) {
-      if (!isPlain(pattern) || result.has(normal(pattern))) continue
+      if (!isPlain(pattern) || result.has(pattern) || result.has(normal(pattern))) continue
       const prefix = `${normal(pattern)}/`
       if (!paths.some((path) => path.startsWith(prefix))) result.set(normal(pattern), 'missing')
     }
@@ -62,17 +66,28 @@ class Files implements FileHashes {
   }
 
   list(cwd: string, patterns: readonly string[]): Promise<readonly string[]> {
-    const key = JSON.stringify([cwd, patterns])
-    let found = this.#globs.get(key)
-    if (!found) {
-      found = find(cwd, patterns)
-      this.#globs.set(key, found)
+    return this.#globs.find(cwd, patterns)
+  }
+
+  content(path: string, stat: Stats): string {
+    const { size, mtimeMs, ctimeMs, ino } = stat
+    const known = this.#used.get(path) ?? this.#load().get(path)
+    if (known && known[0] === size && known[1] === mtimeMs && known[2] === ctimeMs && known[3] === ino) {
+      this.#used.set(path, known)
+      return known[4]
+    }
+    const settled = Date.now() - this.#settledMs
+    const found = hash('sha256', readFileSync(path))
+    if (mtimeMs < settled && ctimeMs < settled) {
+      this.#used.set(path, [size, mtimeMs, ctimeMs, ino, found])
+      this.#learnt = true
     }
     return found
   }
 
   forget(): void {
-    this.#globs.clear()
+    this.#globs.forget()
+    this.#stats.clear()
     this.#hashes.clear()
   }
 
@@ -81,47 +96,51 @@ class Files implements FileHashes {
     this.#learnt = false
     for (const [path, known] of this.#load()) if (!this.#used.has(path) && exists(path)) this.#used.set(path, known)
     try {
-      writeChecked(this.#store, JSON.stringify({ format: 1, files: Object.fromEntries(this.#used) }))
+      writeChecked(this.#store, JSON.stringify({ format: 2, files: Object.fromEntries(this.#used) }))
     } catch {
       // Only speed is lost.
     }
   }
 
   #hashOf(path: string): string {
-    const seen = this.#hashes.get(path)
-    if (seen !== undefined) return seen
-    const hash = this.#freshHash(path)
-    this.#hashes.set(path, hash)
-    return hash
+    let found = this.#hashes.get(path)
+    if (found === undefined) {
+      found = this.#freshHash(path)
+      this.#hashes.set(path, found)
+    }
+    return found
   }
 
   #freshHash(path: string): string {
-    let stat: BigIntStats
-    const now = BigInt(Date.now()) * 1_000_000n
-    try {
-      stat = statSync(path, { bigint: true })
-    } catch (error) {
-      return linkHash(path) ?? `unreadable: ${messageOf(error)}`
-    }
-    const executable = (stat.mode & 0o111n) === 0n ? '' : '+x'
+    const stat = this.#stat(path)
+    if (typeof stat === 'string') return linkHash(path) ?? `unreadable: ${stat}`
     if (!stat.isFile()) return stat.isDirectory() ? 'directory' : 'special'
-    const key = [stat.size, stat.mtimeNs, stat.ctimeNs, stat.ino].map(String)
-    const known = this.#load().get(path)
-    if (known && key.every((part, index) => part === known[index])) {
-      this.#used.set(path, known)
-      return known[4] + executable
-    }
-    let hash: string
+    const executable = (stat.mode & 0o111) === 0 ? '' : '+x'
     try {
-      hash = createHash('sha256').update(readFileSync(path)).digest('hex')
+      return this.content(path, stat) + executable
     } catch (error) {
       return `unreadable: ${messageOf(error)}`
     }
-    if (now - stat.mtimeNs > this.#racyNs && now - stat.ctimeNs > this.#racyNs) {
-      this.#used.set(path, [...key, hash] as Known)
-      this.#learnt = true
+  }
+
+  #typeOf(path: string): FileType {
+    const stat = this.#stat(path)
+    if (typeof stat === 'string') return lstatSync(path, { throwIfNoEntry: false }) ? 'other' : 'missing'
+    return stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other'
+  }
+
+  /** What a path leads to, asked once; else why that can not be told. */
+  #stat(path: string): Stats | string {
+    let stat = this.#stats.get(path)
+    if (stat === undefined) {
+      try {
+        stat = statSync(path, { throwIfNoEntry: false }) ?? 'no such file'
+      } catch (error) {
+        stat = messageOf(error)
+      }
+      this.#stats.set(path, stat)
     }
-    return hash + executable
+    return stat
   }
 
   #load(): Map<string, Known> {
@@ -130,7 +149,7 @@ class Files implements FileHashes {
       try {
         const { format, files } = JSON.parse(readChecked(this.#store) ?? '{}') as { format?: unknown; files?: object }
         // The checksum vouches for the entries.
-        if (format === 1) this.#known = new Map(Object.entries(files ?? {}) as [string, Known][])
+        if (format === 2) this.#known = new Map(Object.entries(files ?? {}) as [string, Known][])
       } catch {
         // Whatever it is, it is no cache of ours.
       }
@@ -148,33 +167,10 @@ function linkHash(path: string): string | undefined {
   }
 }
 
-async function find(cwd: string, patterns: readonly string[]): Promise<readonly string[]> {
-  if (patterns.length === 0) return []
-  const { glob } = await import('tinyglobby')
-  const wantsModules = patterns.some((pattern) => pattern.includes('node_modules'))
-  const found = await glob(patterns.map(forward), {
-    cwd,
-    dot: true,
-    onlyFiles: true,
-    expandDirectories: true,
-    ignore: ['**/.git/**', '**/.devstack/**', ...(wantsModules ? [] : ['**/node_modules/**'])],
-  })
-  return [...new Set(found.map(forward))].sort()
-}
-
 function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
-/** A pattern that names one file or folder. */
-function isPlain(pattern: string): boolean {
-  return !/[*?[\]{}()!|+@\\]/.test(pattern) && !isAbsolute(pattern)
-}
-
 function normal(pattern: string): string {
-  return resolve('/', pattern).slice(1) === '' ? '.' : pattern.replace(/^\.\//, '').replace(/\/+$/, '')
-}
-
-function forward(path: string): string {
-  return process.platform === 'win32' ? path.replaceAll('\\', '/') : path
+  return posix.normalize(pattern).replace(/\/+$/, '')
 }

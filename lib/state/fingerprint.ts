@@ -1,5 +1,5 @@
 /** What a task's result depends on, as one hash, and as named parts so that a difference can be named. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Json } from '../engine/task.ts'
 import type { FileHashes } from './files.ts'
 
@@ -29,28 +29,57 @@ export interface Fingerprint {
 
 /** The fingerprint of the sources as they are now; files are read through `files`. */
 export async function fingerprint(sources: FingerprintSources, files: FileHashes): Promise<Fingerprint> {
-  const parts: Record<string, string> = {}
+  const texts: [name: string, text: string][] = []
+  const add = (kind: string, values: Readonly<Record<string, Json>> | undefined): void => {
+    for (const name in values) texts.push([`${kind} ${name}`, stable(values[name] ?? null)])
+  }
   if (sources.inputs) {
-    parts['inputs'] = digest(JSON.stringify(sources.inputs))
-    for (const [path, hash] of await files.hash(sources.cwd, sources.inputs)) parts[`file ${path}`] = hash
+    texts.push(['inputs', JSON.stringify(sources.inputs)])
+    for (const [path, hash] of await files.hash(sources.cwd, sources.inputs)) texts.push([`file ${path}`, hash])
   }
-  if (sources.source !== undefined) parts['source'] = digest(sources.source)
-  if (sources.outputs) parts['outputs'] = digest(JSON.stringify(sources.outputs))
-  for (const [name, value] of Object.entries(sources.params ?? {})) parts[`param ${name}`] = digest(stable(value))
-  for (const [name, value] of Object.entries(sources.env ?? {})) {
-    parts[`env ${name}`] = value === undefined ? 'unset' : digest(value)
+  if (sources.source !== undefined) texts.push(['source', sources.source])
+  if (sources.outputs) texts.push(['outputs', JSON.stringify(sources.outputs)])
+  add('param', sources.params)
+  // no value can be mistaken for a variable that is not set
+  for (const name in sources.env)
+    texts.push([`env ${name}`, sources.env[name] === undefined ? unset : `=${sources.env[name]}`])
+  add('need', sources.needs)
+  add('more', sources.more)
+  return new TextFingerprint(texts)
+}
+
+const unset = 'unset'
+
+/** Parts are asked for only when something differs or is recorded, so they are made then. */
+class TextFingerprint implements Fingerprint {
+  readonly hash: string
+  readonly #texts: readonly (readonly [name: string, text: string])[]
+
+  constructor(texts: [name: string, text: string][]) {
+    this.#texts = texts
+    this.hash = hashOf(texts)
   }
-  for (const [name, value] of Object.entries(sources.needs ?? {})) parts[`need ${name}`] = digest(stable(value))
-  for (const [name, value] of Object.entries(sources.more ?? {})) parts[`more ${name}`] = digest(stable(value))
-  return { hash: hashOfParts(parts), parts }
+
+  get parts(): Readonly<Record<string, string>> {
+    const parts = this.#texts.map(([name, text]) => {
+      const isShown = name.startsWith('file ') || (name.startsWith('env ') && text === unset)
+      return [name, isShown ? text : digest(text)]
+    })
+    return Object.fromEntries(parts)
+  }
 }
 
 /** One hash over named parts, whatever order they came in. */
 export function hashOfParts(parts: Readonly<Record<string, string>>): string {
-  const hash = createHash('sha256')
+  return hashOf(Object.entries(parts))
+}
+
+function hashOf(parts: [name: string, text: string][]): string {
+  parts.sort(([a], [b]) => (a < b ? -1 : 1))
+  let all = ''
   // Lengths keep `a` + `bc` apart from `ab` + `c`.
-  for (const key of Object.keys(parts).sort()) hash.update(`${key.length}:${key}${parts[key]!.length}:${parts[key]}`)
-  return hash.digest('hex')
+  for (const [name, text] of parts) all += `${name.length}:${name}${text.length}:${text}`
+  return digest(all)
 }
 
 /** Each difference in a few words, files last: `param to changed`, `src/a.ts is new`. Empty when nothing differs. */
@@ -116,5 +145,5 @@ export function stable(value: Json): string {
 }
 
 function digest(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text)
 }

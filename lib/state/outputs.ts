@@ -1,5 +1,5 @@
 /** A task's output files: what they were, whether they still are, and how to put them back. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import {
   chmodSync,
   lstatSync,
@@ -8,27 +8,23 @@ import {
   readlinkSync,
   realpathSync,
   renameSync,
-  type Stats,
   symlinkSync,
 } from 'node:fs'
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
-import { z } from 'zod'
 import { DevstackError, messageOf } from '../errors.ts'
 import { replaceFile, temporaryName } from './checked.ts'
 import type { FileHashes } from './files.ts'
 
-export const output = z.discriminatedUnion('type', [
-  z.object({
-    type: z.literal('file'),
-    /** Relative to the task's directory. */
-    path: z.string(),
-    mode: z.number().int(),
-    size: z.number(),
-    hash: z.string().regex(/^[0-9a-f]{64}$/),
-  }),
-  z.object({ type: z.literal('link'), path: z.string(), target: z.string() }),
-])
-export type Output = z.infer<typeof output>
+/** An output as it was; `path` is relative to the task's directory, `hash` is SHA-256 as hex. */
+export type Output =
+  | {
+      readonly type: 'file'
+      readonly path: string
+      readonly mode: number
+      readonly size: number
+      readonly hash: string
+    }
+  | { readonly type: 'link'; readonly path: string; readonly target: string }
 
 export interface CapturedOutput {
   readonly output: Output
@@ -92,14 +88,19 @@ function readAgain(file: string, hash: string, task: string): Uint8Array {
 }
 
 /** How the outputs on disk differ from what they were; mode and content count, times do not. */
-export function outputDifferences(outputs: readonly Output[], cwd: string): string[] {
+export function outputDifferences(options: {
+  readonly outputs: readonly Output[]
+  readonly cwd: string
+  readonly files: FileHashes
+}): string[] {
+  const { outputs, cwd, files } = options
   return outputs.flatMap((item) => {
-    const difference = differenceOf(item, join(cwd, item.path))
+    const difference = differenceOf(item, join(cwd, item.path), files)
     return difference === undefined ? [] : [`output ${item.path} ${difference}`]
   })
 }
 
-function differenceOf(item: Output, file: string): string | undefined {
+function differenceOf(item: Output, file: string, files: FileHashes): string | undefined {
   const stat = lstatSync(file, { throwIfNoEntry: false })
   if (!stat) return 'is missing'
   if (item.type === 'link') {
@@ -107,12 +108,9 @@ function differenceOf(item: Output, file: string): string | undefined {
     return readlinkSync(file) === item.target ? undefined : 'leads elsewhere'
   }
   if (!stat.isFile()) return 'is no file any more'
-  if (stat.size !== item.size || sha256(readFileSync(file)) !== item.hash) return 'was changed since'
-  return isSameMode(stat, item.mode) ? undefined : 'has other permissions'
-}
-
-function isSameMode(stat: Stats, mode: number): boolean {
-  return process.platform === 'win32' || (stat.mode & 0o7777) === mode
+  if (stat.size !== item.size || files.content(file, stat) !== item.hash) return 'was changed since'
+  const isSameMode = process.platform === 'win32' || (stat.mode & 0o7777) === item.mode
+  return isSameMode ? undefined : 'has other permissions'
 }
 
 /**
@@ -122,9 +120,10 @@ function isSameMode(stat: Stats, mode: number): boolean {
 export function putBack(options: {
   readonly outputs: readonly Output[]
   readonly cwd: string
+  readonly files: FileHashes
   readonly content: (hash: string) => Uint8Array | undefined
 }): readonly string[] {
-  const { outputs, cwd, content } = options
+  const { outputs, cwd, files, content } = options
   const written: string[] = []
   // Links last, so that none made here is written through.
   const ordered = [...outputs].sort((a, b) => Number(a.type === 'link') - Number(b.type === 'link'))
@@ -132,7 +131,7 @@ export function putBack(options: {
     const file = join(cwd, item.path)
     try {
       if (!isInside(item.path)) throw new Error('it would leave the task’s directory')
-      if (differenceOf(item, file) === undefined) continue
+      if (differenceOf(item, file, files) === undefined) continue
       makeParent(cwd, file)
       if (item.type === 'link') {
         const temporary = temporaryName(file)
@@ -178,5 +177,5 @@ function isInside(path: string): boolean {
 }
 
 function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+  return hash('sha256', bytes)
 }

@@ -19,7 +19,10 @@ const build = task({ inputs: ['src/**'], outputs: ['out/**'], run: async ({ sign
 const version = task({ run: () => readFileSync('version', 'utf8').trim() })
 const packed = task({ needs: { build, version }, inputs: [], params: z.object({ level: z.number().default(1) }), run: ({ needs, params }) => mark('pack ' + needs.version + ' ' + needs.build.size + ' ' + params.level) })
 const changing = task({ inputs: ['src/**'], run: () => { mark('changing'); appendFileSync('src/a.txt', 'x') } })
-export default defineConfig({ name: '${project}', tasks: { build, version, packed, changing } })
+const early = task({ inputs: ['src/**'], run: () => mark('early') })
+const generated = task({ needs: { early }, run: () => writeFileSync('src/made.txt', readFileSync('version', 'utf8')) })
+const late = task({ needs: { generated }, inputs: ['src/**'], run: () => mark('late ' + readFileSync('src/made.txt', 'utf8').trim()) })
+export default defineConfig({ name: '${project}', tasks: { build, version, packed, changing, early, generated, late } })
 `
 
 const caches = suite<{ test: Checkout }>('cache')
@@ -106,6 +109,15 @@ caches('a result whose inputs changed meanwhile is not remembered', async ({ tes
   assert.match(await test.succeed(['run', 'changing']), 'not remembered')
   await test.succeed(['run', 'changing'])
   assert.is(ran(test), 'changing, changing')
+})
+
+caches('what any task changed meanwhile is looked at again', async ({ test }) => {
+  await test.succeed(['run', 'late'])
+  await test.succeed(['run', 'late'])
+  assert.is(ran(test), 'early, late 1, early')
+  test.write({ version: '2\n' })
+  await test.succeed(['run', 'late'])
+  assert.is(ran(test), 'late 2', 'early looked at the file before it was changed')
 })
 
 caches('truncated, altered and empty entries count as absent', async ({ test }) => {

@@ -138,8 +138,8 @@ files('survives a store that is anything at all', () =>
       'null',
       forgeContent('null'),
       forgeContent('[]'),
-      forgeContent('{"format":2,"files":{}}'),
-      forgeContent('{"format":1,"files":7}'),
+      forgeContent('{"format":1,"files":{}}'),
+      forgeContent('{"format":2,"files":7}'),
     ]) {
       writeFileSync(store, text)
       assert.is((await look(folder)).hash, hash)
@@ -172,6 +172,30 @@ files('knows plain names that are missing, folders, links and exclusions', () =>
     assert.is(hashes.get('src/link'), hashes.get('src/a.ts'), 'what a link leads to counts')
     assert.equal(explainDifference((await look(folder, { inputs: ['gone'] })).parts, {}).slice(-1), ['gone is missing'])
     assert.equal(await differences(folder, () => write(folder, 'gone', 'x'), { inputs: ['gone'] }), ['gone is new'])
+  }),
+)
+
+files('are found alike by name and by pattern', () =>
+  inFolder(async (folder) => {
+    for (const path of ['a.ts', 'deep/b.ts', 'deep/.hidden', '.git', 'node_modules/x.js', '.devstack/y'])
+      write(folder, `src/${path}`, path)
+    if (process.platform !== 'win32') symlinkSync('deep', join(folder, 'src/linked'))
+    const keys = async (...patterns: string[]) => [
+      ...(await openFiles({ directory: join(folder, '.devstack') }).hash(folder, patterns)).keys(),
+    ]
+    // the last of each is followed by a pattern that only a matcher understands
+    for (const [plain, matched] of [
+      ['src', '{src,src}/**'],
+      ['src/**', '{src,src}/**'],
+      ['src/**/*', '{src,src}/**/*'],
+      ['src/deep', 'src/{deep,deep}/**'],
+      ['src/a.ts', 'src/{a,a}.ts'],
+      ['src/a.ts/**', 'src/{a,a}.ts/**'],
+      ['src/deep/../a.ts', 'src/{a,a}.ts'],
+      ['src/node_modules/**', 'src/{node_modules,node_modules}/**'],
+    ] as const)
+      assert.equal(await keys(plain), await keys(matched), plain)
+    assert.equal(await keys('src/deep/**', 'src/*.ts', 'src/a.ts'), ['src/a.ts', 'src/deep/.hidden', 'src/deep/b.ts'])
   }),
 )
 
