@@ -31,7 +31,7 @@ export interface Fingerprint {
 export async function fingerprint(sources: FingerprintSources, files: FileHashes): Promise<Fingerprint> {
   const texts: [name: string, text: string][] = []
   const add = (kind: string, values: Readonly<Record<string, Json>> | undefined): void => {
-    for (const name in values) texts.push([`${kind} ${name}`, stable(values[name] ?? null)])
+    for (const name of sortedKeys(values)) texts.push([`${kind} ${name}`, stable(values![name] ?? null)])
   }
   if (sources.inputs) {
     texts.push(['inputs', JSON.stringify(sources.inputs)])
@@ -41,8 +41,10 @@ export async function fingerprint(sources: FingerprintSources, files: FileHashes
   if (sources.outputs) texts.push(['outputs', JSON.stringify(sources.outputs)])
   add('param', sources.params)
   // no value can be mistaken for a variable that is not set
-  for (const name in sources.env)
-    texts.push([`env ${name}`, sources.env[name] === undefined ? unset : `=${sources.env[name]}`])
+  for (const name of sortedKeys(sources.env)) {
+    const value = sources.env![name]
+    texts.push([`env ${name}`, value === undefined ? unset : `=${value}`])
+  }
   add('need', sources.needs)
   add('more', sources.more)
   return new TextFingerprint(texts)
@@ -50,12 +52,16 @@ export async function fingerprint(sources: FingerprintSources, files: FileHashes
 
 const unset = 'unset'
 
+function sortedKeys(values: object | undefined): readonly string[] {
+  return values === undefined ? [] : Object.keys(values).sort()
+}
+
 /** Parts are asked for only when something differs or is recorded, so they are made then. */
 class TextFingerprint implements Fingerprint {
   readonly hash: string
   readonly #texts: readonly (readonly [name: string, text: string])[]
 
-  constructor(texts: [name: string, text: string][]) {
+  constructor(texts: readonly (readonly [name: string, text: string])[]) {
     this.#texts = texts
     this.hash = hashOf(texts)
   }
@@ -69,13 +75,7 @@ class TextFingerprint implements Fingerprint {
   }
 }
 
-/** One hash over named parts, whatever order they came in. */
-export function hashOfParts(parts: Readonly<Record<string, string>>): string {
-  return hashOf(Object.entries(parts))
-}
-
-function hashOf(parts: [name: string, text: string][]): string {
-  parts.sort(([a], [b]) => (a < b ? -1 : 1))
+function hashOf(parts: readonly (readonly [name: string, text: string])[]): string {
   let all = ''
   // Lengths keep `a` + `bc` apart from `ab` + `c`.
   for (const [name, text] of parts) all += `${name.length}:${name}${text.length}:${text}`

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import {
   chmodSync,
   existsSync,
@@ -19,11 +20,11 @@ import * as assert from 'uvu/assert'
 import type { DevstackError } from '../../../lib/errors.ts'
 import { type Cache, type CacheRecord, openCache, type PublishOptions } from '../../../lib/state/cache.ts'
 import { openFiles } from '../../../lib/state/files.ts'
-import { hashOfParts } from '../../../lib/state/fingerprint.ts'
 import { inFolder } from './folder.ts'
 
 const parts = { source: 'abc' }
-const print = { hash: hashOfParts(parts), parts }
+const hashOf = (some: object) => hash('sha256', JSON.stringify(some))
+const print = { hash: hashOf(parts), parts }
 
 function write(folder: string, path: string, text: string, mode = 0o644): void {
   const file = join(folder, path)
@@ -175,7 +176,7 @@ outputs('that are put back make their record the last success again', () =>
     const record = await publish(cache, folder)
     const other = { source: 'other' }
     write(folder, 'dist/a.js', 'beta')
-    await publish(cache, folder, { fingerprint: { hash: hashOfParts(other), parts: other } })
+    await publish(cache, folder, { fingerprint: { hash: hashOf(other), parts: other } })
     assert.is.not(open(folder).last('build')?.hash, print.hash)
     assert.equal(cache.restore(cache.find(print.hash)!, folder), ['dist/a.js'])
     assert.equal(open(folder).last('build'), open(folder).find(print.hash))
@@ -323,7 +324,7 @@ pruning('removes what was used longest ago until the rest fits', () =>
       write(folder, 'dist/a.js', String(index).repeat(10_000))
       write(folder, 'dist/same.js', 'shared')
       const more = { source: String(index) }
-      const fingerprint = { hash: hashOfParts(more), parts: more }
+      const fingerprint = { hash: hashOf(more), parts: more }
       hashes.push(fingerprint.hash)
       await publish(cache, folder, { fingerprint })
       const time = 1_000 + index
