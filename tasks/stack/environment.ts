@@ -38,8 +38,9 @@ export const portNames: Readonly<Record<string, number>> = {
   FRONTEND_DEBUG_PORT: 9230,
 }
 
-/** Free blocks of ports are looked for this far apart. */
+/** Blocks of ports are this far apart. */
 const blockStep = 50
+const blocks = 60
 const fileName = '.env.local'
 
 export interface CheckoutEnvironment {
@@ -92,15 +93,21 @@ async function makeEnvironment(
   if (missing.length > 0) {
     const first = Object.keys(portNames).find((name) => known[name])
     // ports that a newer version names join the block of the others
-    const offset = first === undefined ? await freeOffset() : Math.max(0, Number(known[first]) - portNames[first]!) || 0
+    const offset =
+      first === undefined ? await freeOffset(project) : Math.max(0, Number(known[first]) - portNames[first]!) || 0
     for (const name of missing) pending[name] = String(portNames[name]! + offset)
   }
   return { variables: { ...pending, ...known }, pending, file }
 }
 
-/** The first block in which nobody listens; 0, the documented numbers, when it is free. */
-async function freeOffset(): Promise<number> {
-  for (let offset = 0; offset < blockStep * 20; offset += blockStep) {
+/**
+ * A block in which nobody listens: the documented numbers when they are free, else the next free one from where the
+ * project's name points, since checkouts that look at the same time must not find the same.
+ */
+async function freeOffset(project: string): Promise<number> {
+  const begin = numberOf(project, blocks)
+  for (let tried = 0; tried <= blocks; tried += 1) {
+    const offset = tried === 0 ? 0 : blockStep * ((begin + tried) % blocks)
     const free = await Promise.all(Object.values(portNames).map((port) => isFree(port + offset)))
     if (free.every(Boolean)) return offset
   }
