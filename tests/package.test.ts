@@ -82,7 +82,7 @@ published('is packed and installed', (context) => {
 })
 
 published('holds what is needed and nothing else', ({ files }) => {
-  const needed = ['bin/devstack.js', 'dist/cli.js', 'dist/index.js', 'dist/packs.js', 'dist/types/lib/index.d.ts']
+  const needed = ['bin/devstack.js', 'dist/core.cjs', 'dist/index.js', 'dist/packs.js', 'dist/types/lib/index.d.ts']
   for (const path of [...needed, 'README.md', 'LICENSE', 'CHANGELOG.md', 'compose/stack.yml']) {
     assert.ok(files.includes(path), `${path} is missing`)
   }

@@ -2,7 +2,7 @@
  * What completion must know of a config, left in `.devstack/completion.json` by whoever loaded it. Read by hand-written
  * checks, since starting zod would cost more than everything else here.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { AnyDefinition } from '../engine/task.ts'
 import { describeParams, optionNames, type Param } from './param.ts'
@@ -51,22 +51,39 @@ export async function writeCompletionCache(given: {
   const path = join(given.stateDirectory, cacheName)
   const temporary = `${path}.${process.pid}.tmp`
   try {
-    const sources = await Promise.all(given.sources.map(stamp))
-    const before = await readCache(path)
+    const sources = given.sources.map(stamp)
+    const before = readCache(path)
     if (before && JSON.stringify(before.sources) === JSON.stringify(sources)) return
     const tasks = await Promise.all(given.tasks.filter(({ definition }) => !definition.private).map(describe))
     const cache: CompletionCache = { format: 1, sources, tasks }
-    await mkdir(given.stateDirectory, { recursive: true })
-    await writeFile(temporary, JSON.stringify(cache))
-    await rename(temporary, path)
+    mkdirSync(given.stateDirectory, { recursive: true })
+    writeFileSync(temporary, JSON.stringify(cache))
+    renameSync(temporary, path)
   } catch {
-    await rm(temporary, { force: true }).catch(() => {})
+    remove(temporary)
   }
 }
 
-async function stamp(file: string): Promise<CompletionCache['sources'][number]> {
-  const { mtimeMs, size } = await stat(file)
+function remove(file: string): void {
+  try {
+    rmSync(file, { force: true })
+  } catch {
+    // what refused the file refuses this too
+  }
+}
+
+function stamp(file: string): CompletionCache['sources'][number] {
+  const { mtimeMs, size } = statSync(file)
   return { file, mtimeMs, size }
+}
+
+function isUnchanged({ file, mtimeMs, size }: CompletionCache['sources'][number]): boolean {
+  try {
+    const now = stamp(file)
+    return now.mtimeMs === mtimeMs && now.size === size
+  } catch {
+    return false
+  }
 }
 
 async function describe({ name, definition }: { name: string; definition: AnyDefinition }): Promise<CompletionTask> {
@@ -99,26 +116,20 @@ function completionParam(param: Param): CompletionParam {
  * The cache of the nearest project at or above `directory`, and whether it still tells the truth; `undefined` when there is
  * none or it can not be read.
  */
-export async function readCompletionCache(
+export function readCompletionCache(
   directory: string,
-): Promise<{ readonly cache: CompletionCache; readonly fresh: boolean; readonly stateDirectory: string } | undefined> {
+): { readonly cache: CompletionCache; readonly fresh: boolean; readonly stateDirectory: string } | undefined {
   for (let at = resolve(directory); ; at = dirname(at)) {
     const stateDirectory = join(at, '.devstack')
-    const cache = await readCache(join(stateDirectory, cacheName))
-    if (cache) {
-      const now = await Promise.all(cache.sources.map(({ file }) => stamp(file).catch(() => undefined)))
-      const fresh = cache.sources.every(
-        ({ mtimeMs, size }, index) => now[index]?.mtimeMs === mtimeMs && now[index]?.size === size,
-      )
-      return { cache, fresh, stateDirectory }
-    }
+    const cache = readCache(join(stateDirectory, cacheName))
+    if (cache) return { cache, fresh: cache.sources.every(isUnchanged), stateDirectory }
     if (dirname(at) === at) return undefined
   }
 }
 
-async function readCache(path: string): Promise<CompletionCache | undefined> {
+function readCache(path: string): CompletionCache | undefined {
   try {
-    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<CompletionCache> | null
+    const value = JSON.parse(readFileSync(path, 'utf8')) as Partial<CompletionCache> | null
     if (value?.format !== 1 || !Array.isArray(value.sources) || !Array.isArray(value.tasks)) return undefined
     const isSound = value.tasks.every(
       (task: CompletionTask | null) =>
@@ -134,12 +145,19 @@ async function readCache(path: string): Promise<CompletionCache | undefined> {
 }
 
 /** Ids of the latest runs, newest first, for `show`, `resume` and `undo`; empty when there are none. */
-export async function recentRuns(stateDirectory: string, most = 20): Promise<readonly string[]> {
-  const names = await readdir(join(stateDirectory, 'runs')).catch(() => [])
-  return names
+export function recentRuns(stateDirectory: string, most = 20): readonly string[] {
+  return namesIn(join(stateDirectory, 'runs'))
     .filter((name) => name.endsWith('.jsonl'))
     .map((name) => name.slice(0, -'.jsonl'.length))
     .sort()
     .reverse()
     .slice(0, most)
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }

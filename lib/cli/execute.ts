@@ -1,8 +1,8 @@
 /** Runs a graph for a person: confirmation, journal, reporters, run, undo on failure, exit code. */
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Ambient } from '../context.ts'
+import { randomHex } from '../engine/checksum.ts'
 import type { Reporter, RunEvent, Step } from '../engine/events.ts'
 import { buildGraph, type Graph, type GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Host } from '../engine/host.ts'
@@ -24,6 +24,7 @@ import { graceOf, newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
+import { fileReporters } from './files.ts'
 import type { Io } from './io.ts'
 import { openSession } from './open.ts'
 import { openConfig } from './open-config.ts'
@@ -260,7 +261,6 @@ export async function sinks(
       quiet: options.quiet ?? false,
     }),
   )
-  const { fileReporters } = await import('./files.ts')
   all.push(...(await fileReporters(options, io, warn)))
   return combine(all, warn)
 }
@@ -284,7 +284,7 @@ function servicesOf(graph: Graph): ReadonlySet<string> {
 
 function traceIdOf(io: Io): string {
   const parent = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(io.environment['TRACEPARENT'] ?? '')?.[1]
-  return parent ?? randomBytes(16).toString('hex')
+  return parent ?? randomHex(12) + randomHex(12) + randomHex(8)
 }
 
 export type { Ambient, AnyContext }

@@ -1,13 +1,16 @@
 /** The process as the commands see it. */
 import { DevstackError, formatError, messageOf } from '../errors.ts'
+import type { OutputStream } from '../report/index.ts'
 import type { Urgency } from '../session/processes.ts'
+import { processOutput } from './output.ts'
 
 export interface Io {
   readonly cwd: string
   readonly environment: Readonly<Record<string, string>>
-  readonly stdin: NodeJS.ReadStream
-  readonly stdout: NodeJS.WriteStream
-  readonly stderr: NodeJS.WriteStream
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  /** Node's own streams, made at the first look. */
+  readonly terminal: { readonly stdin: NodeJS.ReadStream; readonly stdout: NodeJS.WriteStream }
   /** Aborts at the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal
   /** Raised by each further signal. */
@@ -52,22 +55,14 @@ export function processIo(): Io {
   for (const name of names) process.on(name, handle)
   process.on('uncaughtException', escaped)
   process.on('unhandledRejection', escaped)
-  const closed = (stream: NodeJS.WriteStream): void => {
-    // a reader that has gone away (`| head`) ends the output, not the run with a stack trace
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
-    })
-  }
-  closed(process.stdout)
-  closed(process.stderr)
   return {
     cwd: process.cwd(),
     environment: Object.fromEntries(
       Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
+    stdout: processOutput(1),
+    stderr: processOutput(2),
+    terminal: process,
     signal: controller.signal,
     urgency,
     onSignal: (listener) => {

@@ -1,18 +1,21 @@
 /** The composition root: argv, streams and signals of the process come in here, and nowhere else. */
 import { DevstackError, formatError, toDevstackError } from '../errors.ts'
 import { parseArguments } from './args.ts'
+import * as completion from './commands/completion.ts'
+import * as list from './commands/list.ts'
+import * as run from './commands/run.ts'
 import type { CommandName } from './grammar.ts'
 import { type Io, processIo } from './io.ts'
 
 type Command = (invocation: import('./args.ts').Invocation, io: Io) => Promise<number>
 
-/** Loaded one by one: a command pays for nothing it does not use. */
+/** The common ones are at hand; of the others each is loaded by itself. */
 const commands: Readonly<Record<CommandName, () => Promise<{ readonly command: Command }>>> = {
-  run: () => import('./commands/run.ts'),
+  run: async () => run,
   plan: () => import('./commands/plan.ts'),
   why: () => import('./commands/why.ts'),
   watch: () => import('./commands/watch.ts'),
-  list: () => import('./commands/list.ts'),
+  list: async () => list,
   graph: () => import('./commands/graph.ts'),
   help: () => import('./commands/help.ts'),
   runs: () => import('./commands/runs.ts'),
@@ -21,7 +24,7 @@ const commands: Readonly<Record<CommandName, () => Promise<{ readonly command: C
   undo: () => import('./commands/undo.ts'),
   init: () => import('./commands/init.ts'),
   doctor: () => import('./commands/doctor.ts'),
-  completion: () => import('./commands/completion.ts'),
+  completion: async () => completion,
   compose: () => import('./commands/compose.ts'),
   cache: () => import('./commands/cache.ts'),
   locks: () => import('./commands/locks.ts'),
@@ -40,7 +43,7 @@ export async function main(): Promise<void> {
 export async function devstack(argv: readonly string[], io: Io): Promise<number> {
   let verbose = argv.includes('--verbose') || argv.includes('-v')
   try {
-    if (argv[0] === '__complete') return await (await import('./commands/completion.ts')).answer(argv.slice(1), io)
+    if (argv[0] === '__complete') return await completion.answer(argv.slice(1), io)
     const invocation = parseArguments(argv)
     verbose = invocation.options.verbose ?? false
     if (invocation.options.version) {

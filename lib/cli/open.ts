@@ -8,6 +8,7 @@ import type { Runtime } from '../runtime/runtime.ts'
 import { delaysOf, projectOf, type Session } from '../session/session.ts'
 import { createTerminal } from '../session/terminal.ts'
 import type { Options } from './args.ts'
+import { writeCompletionCache } from './completion-cache.ts'
 import type { Io } from './io.ts'
 
 /** The folder devstack acts in. Throws USAGE_NO_FOLDER when `--cwd` is none. */
@@ -21,15 +22,13 @@ export function directoryOf(options: Options, io: Io): string {
 
 /** The config that applies, with the completion cache refreshed. Nothing is mended: see `openConfig`. */
 export async function readConfig(options: Options, io: Io): Promise<LoadedConfig> {
-  const { placeOfThrown } = await import('./place.ts')
   const loaded = await loadConfig({
     directory: directoryOf(options, io),
     ...(options.config === undefined ? {} : { file: resolve(io.cwd, options.config) }),
     environment: io.environment,
-    placeOf: placeOfThrown,
-    composePack: async (files) => (await import('../../tasks/stack/compose.ts')).compose(files),
+    placeOf: async (thrown, file) => (await import('./place.ts')).placeOfThrown(thrown, file),
+    composePack: async (files) => (await import('../../tasks/index.ts')).compose(files),
   })
-  const { writeCompletionCache } = await import('./completion-cache.ts')
   await writeCompletionCache({
     stateDirectory: join(loaded.directory, '.devstack'),
     sources: loaded.files,
@@ -63,8 +62,7 @@ export function openSession(given: SessionOptions): Session {
     project: projectOf(loaded),
     runtime: given.runtime,
     terminal: createTerminal({
-      stdin: io.stdin,
-      stdout: io.stdout,
+      streams: io.terminal,
       yes,
       environment: io.environment,
       redact: (text) => redactor.redact(text),

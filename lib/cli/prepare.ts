@@ -4,6 +4,7 @@ import { buildGraph, type Graph } from '../engine/graph.ts'
 import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Invocation, Options } from './args.ts'
+import { lazyRuntime } from './engine.ts'
 import type { Io } from './io.ts'
 import { openConfig } from './open-config.ts'
 import { readTargets, type TaskTarget } from './params.ts'
@@ -36,7 +37,6 @@ export async function prepareTargets(given: {
 }): Promise<Prepared> {
   const { loaded, options, targets, io } = given
   const graph = await buildGraph(targets, loaded.registry)
-  const { lazyRuntime } = await import('./engine.ts')
   const runtime = lazyRuntime(io.environment)
   const { signal, clear } = deadlineOf(io.signal, options.timeout)
   return {

@@ -5,7 +5,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { DevstackError, messageOf, type Place } from '../errors.ts'
-import type { Config, Pack } from './define.ts'
+import type { Config, Pack, PackContext } from './define.ts'
 import { Registry } from './registry.ts'
 
 const names = ['devstack.config']
@@ -24,7 +24,7 @@ export interface LoadOptions {
   readonly file?: string
   readonly environment: Readonly<Record<string, string>>
   /** Finds file, line and column in what a config threw. */
-  readonly placeOf?: (thrown: unknown, file: string) => Place | undefined
+  readonly placeOf?: (thrown: unknown, file: string) => Promise<Place>
   /** Makes a pack of compose files, for YAML configs. */
   readonly composePack?: (files: readonly string[]) => Promise<Pack>
 }
@@ -51,21 +51,37 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   }
   const { config, compose } = await read(file, options)
   const directory = rootOf(file)
-  const project = config.name ?? projectName(directory)
   const environment = readEnvironment(directory, config.envFiles ?? ['.env', '.env.local'], options.environment)
   const registry = new Registry()
   const files = [file]
   const packs: Pack[] = []
+  let name = config.name
+  const project = (): string => {
+    name ??= projectName(directory)
+    return name
+  }
   await register(
     { config, compose, file, directory, prefix: '' },
     { options, project, environment, registry, files, packs },
   )
-  return { file, directory, project, environment, config, registry, packs, files }
+  return {
+    file,
+    directory,
+    get project() {
+      return project()
+    },
+    environment,
+    config,
+    registry,
+    packs,
+    files,
+  }
 }
 
 interface Registration {
   readonly options: LoadOptions
-  readonly project: string
+  /** Told when asked: without engine or packs nobody needs it, and the hash in it costs more than loading the config. */
+  readonly project: () => string
   readonly environment: Readonly<Record<string, string>>
   readonly registry: Registry
   readonly files: string[]
@@ -85,7 +101,13 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
   const packs = [...(config.use ?? [])]
   if (compose.length > 0 && into.options.composePack) packs.push(await into.options.composePack(compose))
   for (const pack of packs) {
-    const context = { directory, environment: into.environment, project: into.project }
+    const context: PackContext = {
+      directory,
+      environment: into.environment,
+      get project() {
+        return into.project()
+      },
+    }
     const tree = typeof pack.tasks === 'function' ? await pack.tasks(context) : pack.tasks
     into.registry.add(tree, { directory, origin: `pack "${pack.name}"`, prefix })
     into.packs.push(pack)
@@ -124,9 +146,7 @@ async function search(directory: string): Promise<string> {
   // the first place that is looked at anyway; without loading what looks further
   const here = join(directory, searchPlaces[0]!)
   if (existsSync(here)) return here
-  const imported = await import('cosmiconfig')
-  // a bundle has a CommonJS module's names under `default` alone
-  const { cosmiconfig } = 'cosmiconfig' in imported ? imported : (imported as { default: typeof imported }).default
+  const { cosmiconfig } = await import('cosmiconfig')
   const explorer = cosmiconfig('devstack', {
     searchPlaces,
     stopDir: '/',
@@ -187,7 +207,7 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
     exported = await ((await import(`${pathToFileURL(file).href}?v=${version}`)) as { default?: unknown }).default
   } catch (thrown) {
     if (thrown instanceof DevstackError) throw thrown
-    throw loadFailure(thrown, file, options)
+    throw await loadFailure(thrown, file, options)
   }
   if (typeof exported !== 'object' || exported === null) {
     throw new DevstackError({
@@ -232,8 +252,8 @@ function checked(config: Config, file: string): Config {
   return config
 }
 
-function loadFailure(thrown: unknown, file: string, options: LoadOptions): DevstackError {
-  const place = options.placeOf?.(thrown, file) ?? { file }
+async function loadFailure(thrown: unknown, file: string, options: LoadOptions): Promise<DevstackError> {
+  const place = (await options.placeOf?.(thrown, file)) ?? { file }
   const missing = /Cannot find (?:package|module) '([^']+)'/.exec(messageOf(thrown))?.[1]
   return new DevstackError({
     kind: 'config',

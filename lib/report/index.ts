@@ -1,6 +1,7 @@
 /** Which reporter shows a run. Each is loaded only when it is chosen. */
 import { DevstackError, suggest } from '../errors.ts'
 import { coloursWanted, createPaint, type Environment } from './format.ts'
+import { createLinesReporter } from './lines.ts'
 import { combine, type OutputStream, type Sink } from './reporter.ts'
 
 export { replay } from './replay.ts'
@@ -77,6 +78,5 @@ async function load(renderer: Renderer, options: ReporterOptions): Promise<Sink>
     case 'silent':
       return { report() {} }
   }
-  const { createLinesReporter } = await import('./lines.ts')
   return createLinesReporter({ write, paint, verbose, quiet })
 }

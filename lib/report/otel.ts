@@ -3,7 +3,7 @@
  * Settings are the variables of the OpenTelemetry specification ("OTLP exporter configuration"); anything that goes
  * wrong is one warning and never hurts the run.
  */
-import { createHash } from 'node:crypto'
+import { checksum } from '../engine/checksum.ts'
 import { messageOf } from '../errors.ts'
 import type { Environment } from './format.ts'
 import type { Sink } from './reporter.ts'
@@ -29,10 +29,7 @@ export function traceparent(traceId: string, spanId: string): string {
 
 /** The span of a node (or, without one, of the run): the same for everybody who knows the trace, 16 hex digits. */
 export function spanIdOf(traceId: string, node?: string): string {
-  const id = createHash('sha256')
-    .update(`${traceId}\0${node === undefined ? 'run' : `node\0${node}`}`)
-    .digest('hex')
-    .slice(0, 16)
+  const id = checksum(`${traceId}\0${node === undefined ? 'run' : `node\0${node}`}`)
   return /^0+$/.test(id) ? '0000000000000001' : id
 }
 

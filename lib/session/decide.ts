@@ -1,6 +1,6 @@
 /** Whether the work of a node is still in place: what earlier runs left, and what the task itself sees. */
-import { hash } from 'node:crypto'
 import type { Ambient } from '../context.ts'
+import { checksum } from '../engine/checksum.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/host.ts'
 import type { Json } from '../engine/task.ts'
@@ -55,5 +55,5 @@ export async function decideNode(
 
 /** What would run: its text, and the values of its needs. Params are part of the node's id. */
 function identityOf({ definition }: GraphNode, { needs }: AnyContext): string {
-  return hash('sha1', JSON.stringify([definition.source ?? String(definition.run), needs]), 'base64url')
+  return checksum(JSON.stringify([definition.source ?? String(definition.run), needs]))
 }

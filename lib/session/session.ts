@@ -2,10 +2,10 @@
  * Everything one devstack process holds while it runs tasks: the loaded config, the engine connection, the sinks of events,
  * redaction, and the person at the terminal. Tasks see it through `Ambient` alone.
  */
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Project, Terminal } from '../context.ts'
+import { randomHex } from '../engine/checksum.ts'
 import { milliseconds } from '../engine/task.ts'
 import type { Redactor } from '../report/redact.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -30,7 +30,9 @@ export interface Session {
 /** Where tasks live, in the words of `Ambient`. */
 export function projectOf(loaded: LoadedConfig): Project {
   return {
-    name: loaded.project,
+    get name() {
+      return loaded.project
+    },
     directory: loaded.directory,
     stateDirectory: join(loaded.directory, '.devstack'),
     environment: loaded.environment,
@@ -54,5 +56,5 @@ export function graceOf(loaded: LoadedConfig): number {
 /** A run's id: sorts by time, names nothing else on this machine. */
 export function newRunId(now: Date = new Date()): string {
   const stamp = now.toISOString().replaceAll(/[-:]/g, '').replace('T', '-').slice(0, 15)
-  return `${stamp}-${randomBytes(3).toString('hex')}`
+  return `${stamp}-${randomHex(6)}`
 }

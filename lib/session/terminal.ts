@@ -3,8 +3,8 @@ import type { Terminal } from '../context.ts'
 import { DevstackError } from '../errors.ts'
 
 export interface TerminalOptions {
-  readonly stdin: NodeJS.ReadStream
-  readonly stdout: NodeJS.WriteStream
+  /** Looked at when needed: Node makes them at the first look, which takes time. */
+  readonly streams: { readonly stdin: NodeJS.ReadStream; readonly stdout: NodeJS.WriteStream }
   readonly yes: boolean
   readonly environment: Readonly<Record<string, string>>
   readonly redact: (text: string) => string
@@ -15,17 +15,25 @@ export interface TerminalOptions {
 
 /** The terminal of a session. Prompts come from Inquirer, loaded when one is needed. */
 export function createTerminal(options: TerminalOptions): Terminal {
-  const { stdin, stdout } = options
-  const interactive = stdin.isTTY === true && stdout.isTTY === true
+  const { streams } = options
+  const isInteractive = (): boolean => streams.stdin.isTTY === true && streams.stdout.isTTY === true
   return {
-    interactive,
+    get interactive() {
+      return isInteractive()
+    },
     // nobody cuts lines in a pipe or a file
-    columns: stdout.columns || Number(options.environment['COLUMNS']) || (stdout.isTTY ? 80 : 200),
-    colors: colorsWanted(stdout.isTTY === true, options.environment),
+    get columns() {
+      return streams.stdout.columns || Number(options.environment['COLUMNS']) || (streams.stdout.isTTY ? 80 : 200)
+    },
+    get colors() {
+      return colorsWanted(streams.stdout.isTTY === true, options.environment)
+    },
     write: (text) => {
-      stdout.write(options.redact(text))
+      streams.stdout.write(options.redact(text))
     },
     async attach(use) {
+      const { stdin, stdout } = streams
+      const interactive = isInteractive()
       const resume = options.suspend()
       if (interactive) stdin.setRawMode(true)
       try {
@@ -41,7 +49,7 @@ export function createTerminal(options: TerminalOptions): Terminal {
     },
     async confirm(question) {
       if (options.yes) return true
-      if (!interactive) {
+      if (!isInteractive()) {
         throw new DevstackError({
           kind: 'usage',
           code: 'CONFIRMATION_NEEDED',
@@ -53,7 +61,7 @@ export function createTerminal(options: TerminalOptions): Terminal {
       return asked(options, (context) => confirm({ message: question, default: false }, context))
     },
     async choose(question, choices) {
-      if (!interactive) {
+      if (!isInteractive()) {
         throw new DevstackError({
           kind: 'usage',
           code: 'CHOICE_NEEDED',

@@ -1,17 +1,9 @@
 /** `compose('compose.yaml')`: the services of compose files as tasks with gates on their edges. */
 import { createHash } from 'node:crypto'
 import { basename, dirname, resolve } from 'node:path'
-import {
-  buildOptions,
-  type ComposeModel,
-  type ComposeService,
-  composeDependencies,
-  containerSpec,
-  imageOf,
-  loadCompose,
-  networkSpecs,
-  volumeSpecs,
-} from '../compose/index.ts'
+import type { ComposeModel, ComposeService } from '../compose/schema.ts'
+import { networkSpecs, volumeSpecs } from '../compose/shared.ts'
+import { buildOptions, composeDependencies, containerSpec, imageOf } from '../compose/spec.ts'
 import { task } from '../config/define.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
@@ -57,6 +49,8 @@ export interface LoadedStack {
 /** Reads the files and makes the tasks; nothing runs. Throws COMPOSE_* for what is wrong in the files. */
 export async function loadStack(options: StackOptions, place: StackPlace): Promise<LoadedStack> {
   const { directory, project } = place
+  // what reads the files is large, and most configs have none
+  const { loadCompose } = await import('../compose/load.ts')
   const model = await loadCompose({
     files: options.files.map((file) => resolve(directory, file)),
     directory: options.directory ?? dirname(resolve(directory, options.files[0] ?? '.')),

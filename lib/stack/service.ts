@@ -2,7 +2,8 @@
 
 import { join } from 'node:path'
 import { z } from 'zod'
-import { type ComposeModel, type ComposeService, composeDependencies, inlineFiles } from '../compose/index.ts'
+import type { ComposeModel, ComposeService } from '../compose/schema.ts'
+import { composeDependencies, inlineFiles } from '../compose/spec.ts'
 import { task } from '../config/define.ts'
 import type { Ambient } from '../context.ts'
 import { after, type Need, type Task } from '../engine/task.ts'

@@ -3,6 +3,7 @@ import { complete, completionDirectory, formatCompletion } from '../complete.ts'
 import { readCompletionCache, recentRuns } from '../completion-cache.ts'
 import { completionScript } from '../completion-scripts.ts'
 import type { Io } from '../io.ts'
+import { readConfig } from '../open.ts'
 
 /** `devstack completion <shell>`: prints the script. */
 export async function command({ operands }: Invocation, io: Io): Promise<number> {
@@ -14,17 +15,16 @@ export async function command({ operands }: Invocation, io: Io): Promise<number>
 export async function answer(argv: readonly string[], io: Io): Promise<number> {
   const words = argv[0] === '--' ? argv.slice(1) : argv
   const directory = completionDirectory(words, io.cwd)
-  let found = await readCompletionCache(directory)
+  let found = readCompletionCache(directory)
   if (!found?.fresh) {
     try {
-      const { readConfig } = await import('../open.ts')
       await readConfig({ cwd: directory }, io)
-      found = await readCompletionCache(directory)
+      found = readCompletionCache(directory)
     } catch {
       // a config that does not load still leaves commands and options to complete
     }
   }
-  const runs = found ? await recentRuns(found.stateDirectory) : []
+  const runs = found ? recentRuns(found.stateDirectory) : []
   io.stdout.write(`${formatCompletion(complete(words, found?.cache, runs))}\n`)
   return 0
 }

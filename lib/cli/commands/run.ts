@@ -1,4 +1,5 @@
 import type { Invocation } from '../args.ts'
+import { execute } from '../execute.ts'
 import type { Io } from '../io.ts'
 import { prepare } from '../prepare.ts'
 
@@ -8,7 +9,6 @@ export async function command(invocation: Invocation, io: Io): Promise<number> {
   try {
     if (prepared.options.help) return await (await import('./help.ts')).explainTask(prepared, io)
     if (prepared.options.dryRun) return await (await import('./plan.ts')).printPlan(prepared, io)
-    const { execute } = await import('../execute.ts')
     const { exitCode } = await execute({ ...prepared, io })
     return exitCode
   } finally {

@@ -162,7 +162,7 @@ stored('is fresh until a source changes, and found from below', async () => {
   try {
     await writeCompletionCache({ stateDirectory: state, sources: [config], tasks })
     await mkdir(join(path, 'a/b'), { recursive: true })
-    const found = await readCompletionCache(join(path, 'a/b'))
+    const found = readCompletionCache(join(path, 'a/b'))
     assert.is(found?.fresh, true)
     assert.is(found?.stateDirectory, state)
     assert.equal(found?.cache.tasks, [
@@ -177,9 +177,9 @@ stored('is fresh until a source changes, and found from below', async () => {
       { name: 'odd' },
     ])
     await writeFile(config, 'export default { changed: true }\n')
-    assert.is((await readCompletionCache(path))?.fresh, false)
+    assert.is(readCompletionCache(path)?.fresh, false)
     await writeCompletionCache({ stateDirectory: state, sources: [config], tasks: [] })
-    assert.equal((await readCompletionCache(path))?.cache.tasks, [])
+    assert.equal(readCompletionCache(path)?.cache.tasks, [])
   } finally {
     await remove()
   }
@@ -213,7 +213,7 @@ stored('what is broken counts as absent', async () => {
     broken.push('{"format":1,"sources":[],"tasks":[{"name":"a","params":[null]}]}')
     for (const text of broken) {
       await writeFile(join(state, 'completion.json'), text)
-      assert.is(await readCompletionCache(path), undefined, text)
+      assert.is(readCompletionCache(path), undefined, text)
     }
   } finally {
     await remove()
@@ -226,7 +226,7 @@ stored('a state folder that can not be written is no error', async () => {
     await writeFile(join(path, 'file'), '')
     await writeCompletionCache({ stateDirectory: join(path, 'file'), sources: [config], tasks })
     await writeCompletionCache({ stateDirectory: join(path, 's'), sources: [join(path, 'missing')], tasks })
-    assert.is(await readCompletionCache(path), undefined)
+    assert.is(readCompletionCache(path), undefined)
   } finally {
     await remove()
   }
@@ -235,11 +235,11 @@ stored('a state folder that can not be written is no error', async () => {
 stored('runs come newest first', async () => {
   const { state, remove } = await project()
   try {
-    assert.equal(await recentRuns(state), [])
+    assert.equal(recentRuns(state), [])
     await mkdir(join(state, 'runs'), { recursive: true })
     for (const name of ['20260101-a.jsonl', '20260301-b.jsonl', 'note.txt'])
       await writeFile(join(state, 'runs', name), '')
-    assert.equal(await recentRuns(state), ['20260301-b', '20260101-a'])
+    assert.equal(recentRuns(state), ['20260301-b', '20260101-a'])
   } finally {
     await remove()
   }
