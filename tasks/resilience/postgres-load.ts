@@ -1,17 +1,18 @@
 /** Clients of PostgreSQL: several connections, each writing unique ids and reconnecting to whichever member leads. */
 import { join } from 'node:path'
-import { DevstackError, endpoint, messageOf } from '../../lib/index.ts'
+import { DevstackError, endpoint } from '../../lib/index.ts'
 import { postgresPort } from '../stack/patroni.ts'
-import { AcknowledgedWrites, compareLedger, type Holding } from './acknowledged.ts'
-import { now, pause, until } from './clock.ts'
+import { pause } from './clock.ts'
 import { Lanes, type ProbeWrite } from './lanes.ts'
-import { type ClientError, errorKind, type Load, type LoadContext, type RunningLoad } from './load.ts'
+import { LedgerClients } from './ledger-clients.ts'
+import type { Load, LoadContext, RunningLoad } from './load.ts'
 import {
   type Credentials,
   connectPostgres,
   connectPrimary,
   type Member,
   type PostgresConnection,
+  type PrimaryOptions,
 } from './postgres-client.ts'
 import { PostgresWatch } from './postgres-watch.ts'
 
@@ -32,6 +33,8 @@ export interface PostgresLoadOptions {
 
 const table = 'devstack_ledger'
 const connectMs = 1000
+/** How long a client waits for another one's search before it looks for itself, milliseconds. */
+const patience = 300
 
 /** A load on PostgreSQL. Its acknowledged writes must all be there afterwards, on every member. */
 export function postgresLoad(options: PostgresLoadOptions = {}): Load {
@@ -77,19 +80,16 @@ class PostgresLoad implements RunningLoad {
   readonly name: string
   readonly durable: boolean
   readonly bound: boolean
-  readonly ledger: AcknowledgedWrites
-  readonly errors: ClientError[] = []
   readonly #options: PostgresLoadOptions
+  readonly #clients: LedgerClients
   readonly #run: string
   #members: readonly Member[]
   readonly #credentials: Credentials
-  readonly #stop = new AbortController()
   readonly #lanes = new Lanes()
   readonly #probes: ProbeWrite[] = []
   readonly #watch: PostgresWatch
-  #clients: Promise<unknown> = Promise.resolve()
-  #next = 0
   #leader: string | undefined
+  #search: Promise<unknown> | undefined
 
   constructor(name: string, durable: boolean, options: PostgresLoadOptions, context: LoadContext) {
     this.name = name
@@ -100,7 +100,7 @@ class PostgresLoad implements RunningLoad {
     const { members, credentials } = postgresPlace(context)
     this.#members = members
     this.#credentials = credentials
-    this.ledger = new AcknowledgedWrites(join(context.folder, `${name}.ledger`))
+    this.#clients = new LedgerClients(join(context.folder, `${name}.ledger`))
     this.#watch = new PostgresWatch({
       members,
       credentials,
@@ -109,6 +109,14 @@ class PostgresLoad implements RunningLoad {
       insert: `INSERT INTO ${table} (run, id) VALUES ($1, $2)`,
       run: `${this.#run}#probe`,
     })
+  }
+
+  get ledger() {
+    return this.#clients.ledger
+  }
+
+  get errors() {
+    return this.#clients.errors
   }
 
   get lanes() {
@@ -129,81 +137,72 @@ class PostgresLoad implements RunningLoad {
     }
     // from here on it knows this member alone
     if (this.bound) this.#members = this.#members.filter(({ member }) => member === this.#leader)
-    const { signal } = this.#stop
-    const clients = Array.from({ length: this.#options.connections ?? 4 }, () => this.#client(signal))
-    // the roles are the same for all loads; one samples them
-    this.#clients = Promise.all(this.bound ? clients : [...clients, this.#watch.run(signal)])
+    const { connections = 4, everyMs = 20, statementMs = 2000 } = this.#options
+    this.#clients.start(
+      {
+        connections,
+        everyMs,
+        connect: () => this.#connect(),
+        write: (connection, id) =>
+          connection.query(`INSERT INTO ${table} (run, id) VALUES ($1, $2)`, [this.#run, id], statementMs),
+      },
+      // the roles are the same for all loads; one samples them
+      this.bound ? undefined : (signal) => this.#watch.run(signal),
+    )
   }
 
-  async #client(signal: AbortSignal): Promise<void> {
-    const limit = this.#options.statementMs ?? 2000
-    let connection: PostgresConnection | undefined
-    while (!signal.aborted) {
-      try {
-        connection ??= await this.#connect()
-        this.#next += 1
-        const id = this.#next
-        const sent = now()
-        await connection.query(`INSERT INTO ${table} (run, id) VALUES ($1, $2)`, [this.#run, id], limit)
-        const at = now()
-        this.ledger.add({ id, at, ms: at - sent })
-        await pause(this.#options.everyMs ?? 20, signal)
-      } catch (thrown) {
-        connection?.cut()
-        connection = undefined
-        this.errors.push({ at: now(), kind: errorKind(thrown) })
-        await pause(50, signal)
-      }
-    }
-    connection?.cut()
-  }
-
+  /** One client looks for the leader while there is none, the others wait and follow it: looking costs every server. */
   async #connect(): Promise<PostgresConnection> {
     const [only] = this.#members
-    const connection =
-      this.#members.length === 1
-        ? await connectPostgres(only!, this.#credentials, connectMs)
-        : await connectPrimary(this.#members, { credentials: this.#credentials, hint: this.#leader, connectMs })
+    if (this.#members.length === 1) return this.#led(connectPostgres(only!, this.#credentials, connectMs))
+    const search = this.#search
+    // one that is held up by a silent member must not hold up everybody
+    if (search && (await Promise.race([search.then(() => true), pause(patience).then(() => false)]))) {
+      const found = this.#members.filter(({ member }) => member === this.#leader)
+      return this.#led(connectPrimary(found, this.#primary()))
+    }
+    const own = this.#led(connectPrimary(this.#members, this.#primary()))
+    this.#search = own
+    return own.finally(() => {
+      if (this.#search === own) this.#search = undefined
+    })
+  }
+
+  #primary(): PrimaryOptions {
+    return { credentials: this.#credentials, hint: this.#leader, connectMs }
+  }
+
+  async #led(connecting: Promise<PostgresConnection>): Promise<PostgresConnection> {
+    const connection = await connecting
     this.#leader = connection.member
     return connection
   }
 
-  async stop(): Promise<void> {
-    if (this.#stop.signal.aborted) return
-    this.#stop.abort()
-    await this.#clients
-    this.ledger.close()
+  stop(): Promise<void> {
+    return this.#clients.stop()
   }
 
-  async compare(signal: AbortSignal) {
+  compare(signal: AbortSignal) {
     const { members } = this.#watch
-    const holdings: Record<string, Holding> = {}
-    const ids = this.ledger.all.map(({ id }) => id)
-    const complete = async (): Promise<boolean> => {
-      await Promise.all(members.map(async (member) => (holdings[member.member] = await this.#held(member))))
-      return compareLedger(ids, holdings).members.every(({ error, missing }) => !error && missing.length === 0)
-    }
-    // a replica applies what it has received a moment later
-    await until(complete, { ms: 15_000, signal, every: 500 })
-    return compareLedger(ids, holdings)
+    const names = members.map(({ member }) => member)
+    return this.#clients.compare(names, {
+      held: (name) => this.#held(members.find(({ member }) => member === name)!),
+      signal,
+    })
   }
 
-  async #held(member: Member): Promise<Holding> {
-    let connection: PostgresConnection | undefined
+  async #held(member: Member): Promise<ReadonlySet<number>> {
+    const connection = await connectPostgres(member, this.#credentials, 3000)
     try {
-      connection = await connectPostgres(member, this.#credentials, 3000)
       const rows = await connection.query(`SELECT id::int AS id FROM ${table} WHERE run = $1`, [this.#run], 20_000)
-      return { ids: new Set(rows.map((row) => Number(row['id']))) }
-    } catch (thrown) {
-      return { error: messageOf(thrown) }
+      return new Set(rows.map((row) => Number(row['id'])))
     } finally {
-      connection?.cut()
+      connection.cut()
     }
   }
 
   async clear(): Promise<void> {
-    const options = { credentials: this.#credentials, hint: this.#leader, connectMs }
-    const connection = await connectPrimary(this.#watch.members, options)
+    const connection = await connectPrimary(this.#watch.members, this.#primary())
     try {
       await connection.query(`DELETE FROM ${table} WHERE run IN ($1, $2)`, [this.#run, `${this.#run}#probe`], 20_000)
     } finally {

@@ -1,15 +1,15 @@
 /** Clients of Redis that find the master through Sentinel. Replication is asynchronous: what is lost is measured. */
 import { join } from 'node:path'
-import { DevstackError, endpoint, messageOf } from '../../lib/index.ts'
+import { DevstackError, endpoint } from '../../lib/index.ts'
 import type { Address } from '../stack/endpoint.ts'
-import { readRedis, redisPort } from '../stack/redis.ts'
+import { redisPort } from '../stack/redis.ts'
 import { askRedis } from '../stack/resp.ts'
 import { sentinelGroup, sentinelPort } from '../stack/sentinel.ts'
-import { AcknowledgedWrites, compareLedger, type Holding } from './acknowledged.ts'
-import { now, pause, until, within } from './clock.ts'
-import { Lanes, simultaneous } from './lanes.ts'
-import { type ClientError, errorKind, type Load, type LoadContext, type RunningLoad } from './load.ts'
+import { Lanes } from './lanes.ts'
+import { LedgerClients } from './ledger-clients.ts'
+import type { Load, LoadContext, RunningLoad } from './load.ts'
 import { RedisConnection } from './redis-connection.ts'
+import { RedisWatch } from './redis-watch.ts'
 
 export interface RedisLoadOptions {
   /** Clients that write at the same time; default 2. */
@@ -38,19 +38,14 @@ type Place = ReadonlyMap<string, Address>
 class RedisLoad implements RunningLoad {
   readonly name = 'redis'
   readonly durable = false
-  readonly ledger: AcknowledgedWrites
-  readonly errors: ClientError[] = []
   readonly #options: RedisLoadOptions
   readonly #key: string
   readonly #password: string | undefined
   readonly #members: Place
   readonly #sentinels: Place
-  readonly #stop = new AbortController()
+  readonly #clients: LedgerClients
   readonly #lanes = new Lanes()
-  #clients: Promise<unknown> = Promise.resolve()
-  #next = 0
-  #samples = 0
-  #maximum = 0
+  readonly #watch: RedisWatch
 
   constructor(options: RedisLoadOptions, context: LoadContext) {
     this.#options = options
@@ -72,7 +67,16 @@ class RedisLoad implements RunningLoad {
         hint: 'Start the whole stack with: devstack run up',
       })
     }
-    this.ledger = new AcknowledgedWrites(join(context.folder, 'redis.ledger'))
+    this.#clients = new LedgerClients(join(context.folder, 'redis.ledger'))
+    this.#watch = new RedisWatch(this.#members, this.#password, this.#lanes)
+  }
+
+  get ledger() {
+    return this.#clients.ledger
+  }
+
+  get errors() {
+    return this.#clients.errors
   }
 
   get lanes() {
@@ -80,36 +84,20 @@ class RedisLoad implements RunningLoad {
   }
 
   writable() {
-    return { maximum: this.#maximum, samples: this.#samples }
+    return this.#watch.writable()
   }
 
   begin(): void {
-    const { signal } = this.#stop
-    const clients = Array.from({ length: this.#options.connections ?? 2 }, () => this.#client(signal))
-    this.#clients = Promise.all([...clients, this.#watch(signal)])
-  }
-
-  async #client(signal: AbortSignal): Promise<void> {
-    const limit = this.#options.statementMs ?? 1000
-    let connection: RedisConnection | undefined
-    while (!signal.aborted) {
-      try {
-        connection ??= await this.#connect()
-        this.#next += 1
-        const id = this.#next
-        const sent = now()
-        await connection.send(['SADD', this.#key, String(id)], limit)
-        const at = now()
-        this.ledger.add({ id, at, ms: at - sent })
-        await pause(this.#options.everyMs ?? 20, signal)
-      } catch (thrown) {
-        connection?.cut()
-        connection = undefined
-        this.errors.push({ at: now(), kind: errorKind(thrown) })
-        await pause(50, signal)
-      }
-    }
-    connection?.cut()
+    const { connections = 2, everyMs = 20, statementMs = 1000 } = this.#options
+    this.#clients.start(
+      {
+        connections,
+        everyMs,
+        connect: () => this.#connect(),
+        write: (connection, id) => connection.send(['SADD', this.#key, String(id)], statementMs),
+      },
+      (signal) => this.#watch.run(signal),
+    )
   }
 
   /** Asks the Sentinels in turn who is master, and makes sure of it as the client protocol of Sentinel demands. */
@@ -135,63 +123,22 @@ class RedisLoad implements RunningLoad {
     return String(reply[0])
   }
 
-  /** Roles alone are sampled: a write of the sampler's own would not say more, every master takes writes. */
-  async #watch(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const from = now()
-      const answers = await Promise.all(
-        [...this.#members].map(async ([member, address]) => {
-          try {
-            const sample = AbortSignal.timeout(500)
-            const node = await within(
-              500,
-              readRedis(address, { password: this.#password, signal: sample }),
-              'sample deadline',
-            )
-            const writable = node.role === 'master' && node.replicas.some(({ state }) => state === 'online')
-            return { member, state: node.role === 'replica' ? 'follows' : writable ? 'leads' : 'alone' } as const
-          } catch {
-            return { member, state: 'silent' } as const
-          }
-        }),
-      )
-      const to = now()
-      for (const { member, state } of answers) this.#lanes.add(member, state, to)
-      this.#samples += 1
-      const leading = answers.filter(({ state }) => state === 'leads').map(({ member }) => ({ member, from, to }))
-      this.#maximum = Math.max(this.#maximum, simultaneous(leading))
-      await pause(200, signal)
-    }
+  stop(): Promise<void> {
+    return this.#clients.stop()
   }
 
-  async stop(): Promise<void> {
-    if (this.#stop.signal.aborted) return
-    this.#stop.abort()
-    await this.#clients
-    this.ledger.close()
-  }
-
-  async compare(signal: AbortSignal) {
-    const holdings: Record<string, Holding> = {}
-    const ids = this.ledger.all.map(({ id }) => id)
-    const agreed = async (): Promise<boolean> => {
-      await Promise.all(
-        [...this.#members].map(async ([member, address]) => {
-          try {
-            const [reply] = await askRedis(address, [['SMEMBERS', this.#key]], { password: this.#password, signal })
-            holdings[member] = Array.isArray(reply)
-              ? { ids: new Set(reply.map(Number)) }
-              : { error: `answered ${String(reply)}` }
-          } catch (thrown) {
-            holdings[member] = { error: messageOf(thrown) }
-          }
-        }),
-      )
-      const sizes = new Set(Object.values(holdings).map((holding) => ('ids' in holding ? holding.ids.size : -1)))
-      return sizes.size === 1 && !sizes.has(-1)
-    }
-    await until(agreed, { ms: 15_000, signal, every: 300 })
-    return compareLedger(ids, holdings)
+  compare(signal: AbortSignal) {
+    const password = this.#password
+    return this.#clients.compare([...this.#members.keys()], {
+      held: async (member) => {
+        const [reply] = await askRedis(this.#members.get(member)!, [['SMEMBERS', this.#key]], { password, signal })
+        if (!Array.isArray(reply)) throw new Error(`answered ${String(reply)}`)
+        return new Set(reply.map(Number))
+      },
+      // what is lost is lost on all of them; they agree once replication has caught up
+      settled: ({ members }) => new Set(members.map(({ held }) => held)).size === 1,
+      signal,
+    })
   }
 
   async clear(): Promise<void> {

@@ -29,7 +29,7 @@ export function stackSteadyState(environment: Readonly<Record<string, string | u
   const credentials = password === undefined ? {} : { password }
   const all = (description: string, services: RegExp, probe: Probe<readonly ServiceHandle[]>): SteadyState => ({
     services,
-    gate: gate({ description, probe, within: '60s', every: '100ms', attemptTimeout: 3000 }),
+    gate: gate({ description, probe, within: '60s', every: '250ms', attemptTimeout: 3000 }),
   })
   return [
     all('every etcd member, one leader', /^etcd\d+$/, etcdCluster()),

@@ -1,9 +1,16 @@
 /** `psql`: on the leader, whoever that is; or on a replica. */
-import { DevstackError, messageOf, reachOf, type ServiceHandle, type Task, task, z } from '../../lib/index.ts'
+import { type ServiceHandle, type Task, task, z } from '../../lib/index.ts'
 import { attachTo } from './attach.ts'
-import { notUp, runningHandles } from './handles.ts'
+import { runningHandles } from './handles.ts'
+import { memberFor, type Product } from './leading.ts'
 import { postgresLeader } from './patroni.ts'
 import { type Around, isMember } from './starting.ts'
+
+const postgresql: Product = {
+  leader: { what: 'PostgreSQL leader', code: 'POSTGRES_NO_LEADER' },
+  replica: { what: 'PostgreSQL replica', code: 'POSTGRES_NO_REPLICA' },
+  find: postgresLeader,
+}
 
 /** The task. Its exit code is that of psql; standard input may be a pipe. */
 export function psqlTask(variables: () => Promise<Readonly<Record<string, string>>>): Task<undefined> {
@@ -38,28 +45,11 @@ export function psqlTask(variables: () => Promise<Readonly<Record<string, string
   })
 }
 
-/** The leader's container, or a replica's. Throws STACK_NOT_UP and POSTGRES_NO_LEADER. */
-export async function findPostgres(context: Around, replica = false): Promise<ServiceHandle> {
-  const { runtime, signal } = context
+/** The leader's container, or a replica's; the one there is, without a cluster. */
+async function findPostgres(context: Around, replica: boolean): Promise<ServiceHandle> {
   const handles = await runningHandles(context)
   const single = handles.find(({ service }) => service === 'postgres')
   if (single) return single
   const members = handles.filter(({ service }) => isMember(service))
-  if (members.length === 0) throw notUp()
-  try {
-    const { handle } = await postgresLeader(members, { signal, reach: await reachOf(runtime, signal) })
-    const other = members.find(({ id }) => id !== handle.id)
-    if (!replica) return handle
-    if (!other) throw new Error('no replica runs')
-    return other
-  } catch (cause) {
-    signal.throwIfAborted()
-    throw new DevstackError({
-      kind: 'gate',
-      code: replica ? 'POSTGRES_NO_REPLICA' : 'POSTGRES_NO_LEADER',
-      message: `There is no PostgreSQL ${replica ? 'replica' : 'leader'} to connect to: ${messageOf(cause)}.`,
-      hint: 'See how the cluster is with: devstack run health. Bring it back with: devstack run recover',
-      cause,
-    })
-  }
+  return memberFor({ members, replica }, postgresql, context)
 }
