@@ -38,16 +38,16 @@ export async function sample(given: Invocation, limitMs: number): Promise<Sample
   }
   const { promise, resolve, reject } = Promise.withResolvers<number | null>()
   child.once('error', reject)
-  child.once('close', resolve)
-  let late = false
-  const timer = setTimeout(() => {
-    late = true
-    // the whole group, which is the command and what it started
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
-  }, limitMs)
-  const code = await promise.finally(() => clearTimeout(timer))
+  child.once('exit', resolve)
+  // asked to end, a runner takes its children along; one that does not end goes with its whole group
+  const late = setTimeout(() => child.kill('SIGTERM'), limitMs)
+  const tooLate = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), limitMs + 10_000)
+  const code = await promise.finally(() => {
+    clearTimeout(late)
+    clearTimeout(tooLate)
+  })
   const wallMs = performance.now() - begun
-  if (late) throw new Error(`took longer than ${limitMs / 1000} s`)
+  if (wallMs > limitMs) throw new Error(`took longer than ${limitMs / 1000} s`)
   if (code !== 0) throw new Error(`ended with ${code}: ${output.trim().split('\n').slice(-3).join(' / ')}`)
   return { wallMs, cpuMs: (childTicks() - before) * 10 }
 }
