@@ -15,6 +15,7 @@ export {
 } from './config/define.ts'
 export type { Ambient, AttachedStreams, ExecCommandOptions, Project, Terminal } from './context.ts'
 export type { Autopsy, RunEvent, Step } from './engine/events.ts'
+export type { Json, Schema } from './engine/schema.ts'
 export {
   type AfterOptions,
   after,
@@ -23,7 +24,6 @@ export {
   type Edge,
   type Effect,
   type Gate,
-  type Json,
   type Lock,
   milliseconds,
   type Need,
@@ -33,7 +33,6 @@ export {
   type Observation,
   type Progress,
   type RetryPolicy,
-  type Schema,
   type Task,
   type TaskDefinition,
   type TaskReference,

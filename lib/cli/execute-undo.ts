@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { RunEvent } from '../engine/events.ts'
 import type { Graph } from '../engine/graph.ts'
-import { undo } from '../engine/undo.ts'
 import type { Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { stepOf } from '../session/plan.ts'
 import { endStrays } from '../session/processes.ts'
 import { takeRunLocks } from '../session/run-locks.ts'
 import { newRunId } from '../session/session.ts'
+import { undo } from '../session/undo.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
 import { hostOf, sinks } from './execute.ts'
@@ -72,8 +72,7 @@ async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: re
       shown.report(event)
     }
     const traceId = '0'.repeat(32)
-    const persist = (): Promise<void> => journal.flush()
-    const host = hostOf(session, given, { runId, traceId, report, persist, memory: undefined })
+    const host = hostOf(session, given, { runId, traceId, report, memory: undefined })
     const begun = Date.now()
     host.emit({
       type: 'run-started',

@@ -1,24 +1,23 @@
 /** Runs a graph for a person: confirmation, journal, reporters, run, undo on failure, exit code. */
 import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
-import type { Ambient } from '../context.ts'
 import { randomHex } from '../engine/checksum.ts'
 import type { Reporter, RunEvent, Step } from '../engine/events.ts'
 import { buildGraph, type Graph, type GraphNode } from '../engine/graph.ts'
-import type { AnyContext, Host } from '../engine/host.ts'
-import { type RunResult, run } from '../engine/runner.ts'
+import type { RunResult } from '../engine/runner.ts'
 import { DevstackError, formatError } from '../errors.ts'
 import { combine, createReporter, type Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { confirmDestruction } from '../session/confirm.ts'
 import { decideNode, type Recorded } from '../session/decide.ts'
-import { createHost } from '../session/host.ts'
+import { createHost, type SessionHost } from '../session/host.ts'
 import { openLockHost } from '../session/lock.ts'
 import type { Memory } from '../session/memory.ts'
 import { openMemory } from '../session/open-memory.ts'
 import { stepOf } from '../session/plan.ts'
 import { endStrays } from '../session/processes.ts'
 import { recoverPacks } from '../session/recover.ts'
+import { runWhole } from '../session/run.ts'
 import { type RunLocks, runLocksOf, takeRunLocks } from '../session/run-locks.ts'
 import { graceOf, newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
@@ -104,7 +103,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
   await confirmDestruction(
     graph,
     session,
-    hostOf(session, given, { runId, traceId, report: () => {}, persist: () => undefined, memory: undefined }),
+    hostOf(session, given, { runId, traceId, report: () => {}, memory: undefined }),
     given.recorded,
   )
   // warnings belong to the run while it goes on; before and after it there is standard error alone
@@ -114,23 +113,18 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
   try {
     sink = await sinks(options, io, quiet, warn)
     const shown = sink
-    const durations = new Map<string, number>()
     const interactive = interactiveSuspender(graph, shown)
     const report = (event: RunEvent): void => {
       journal.report(event)
       interactive(event)
       shown.report(event)
-      if (event.node !== undefined && 'durationMs' in event && event.type !== 'node-failed')
-        durations.set(event.node, event.durationMs)
     }
     const memory = await openMemory(session, graph, { readOnly: false, warn })
-    const durable = needsSync(graph)
     const host = hostOf(session, given, {
       runId,
       traceId,
       report,
       memory,
-      persist: () => (durable ? journal.flush() : undefined),
       held: locks.names,
     })
     host.emit({
@@ -154,7 +148,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
       if (reason instanceof DevstackError) note(formatError(reason))
     }
     session.signal.addEventListener('abort', onAbort, { once: true })
-    const result = await run(
+    const result = await runWhole(
       graph,
       {
         runId,
@@ -172,7 +166,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     memory?.close()
     await journal.close()
     await shown.close()
-    recordDurations(session.project.stateDirectory, durations)
+    recordDurations(session.project.stateDirectory, result)
     if (quiet && result.error) io.stderr.write(`Error: ${session.redactor.redact(formatError(result.error))}\n`)
     return { exitCode: exitCodeOf(result, session.signal), result, runId }
   } catch (thrown) {
@@ -202,14 +196,17 @@ interface HostParts {
   readonly runId: string
   readonly traceId: string
   readonly report: (event: RunEvent) => void
-  readonly persist: () => Promise<void> | undefined
   readonly memory: Memory | undefined
   /** Locks that the run itself holds. */
   readonly held?: ReadonlySet<string>
 }
 
 /** The host of a run of this session. */
-export function hostOf(session: Session, given: Pick<ExecuteOptions, 'recorded' | 'graph'>, parts: HostParts): Host {
+export function hostOf(
+  session: Session,
+  given: Pick<ExecuteOptions, 'recorded' | 'graph'>,
+  parts: HostParts,
+): SessionHost {
   const durations = readDurations(session.project.stateDirectory)
   const { memory } = parts
   const host = createHost({
@@ -234,12 +231,6 @@ export function hostOf(session: Session, given: Pick<ExecuteOptions, 'recorded' 
 function plain(node: GraphNode): { readonly decision: 'run'; readonly cause: string } | undefined {
   const { definition } = node
   return definition.run || definition.platforms ? undefined : { decision: 'run', cause: 'gathers what it needs' }
-}
-
-/** Output alone needs no fsync: only a graph that changes something can be resumed or undone. */
-function needsSync(graph: Graph): boolean {
-  for (const node of graph.nodes.values()) if (node.definition.run && node.definition.effect !== 'read') return true
-  return false
 }
 
 /** What shows the run, and the files it is written to. */
@@ -286,5 +277,3 @@ function traceIdOf(io: Io): string {
   const parent = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(io.environment['TRACEPARENT'] ?? '')?.[1]
   return parent ?? randomHex(12) + randomHex(12) + randomHex(8)
 }
-
-export type { Ambient, AnyContext }

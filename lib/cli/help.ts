@@ -1,6 +1,7 @@
 /** Help as text, at most 80 columns wide, made from the grammar and from the tasks themselves. */
 import type { Names } from '../engine/graph.ts'
-import type { Json, Lock, Need, Schema, Task } from '../engine/task.ts'
+import type { Json, Schema } from '../engine/schema.ts'
+import type { Lock, Need, Task } from '../engine/task.ts'
 import { type CommandEntry, commands, commonOptions, type OptionEntry, optionLabel } from './grammar.ts'
 import { describeParams, type Param } from './param.ts'
 import { formatParams, quoteWord } from './param-words.ts'

@@ -1,5 +1,5 @@
 /** Words behind one task -> its params, coerced but not validated. */
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import { type DevstackError, suggest } from '../errors.ts'
 import { looksLikeOption } from './args.ts'
 import { badParam, isBoolean, isRecord, nameOf, optionNames, type Param, usage } from './param.ts'

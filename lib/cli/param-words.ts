@@ -1,5 +1,5 @@
 /** Params -> words of the command line: the way back. */
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import { looksLikeOption } from './args.ts'
 import { isBoolean, type Param } from './param.ts'
 

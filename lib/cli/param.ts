@@ -1,5 +1,5 @@
 /** The params of a task as the command line knows them, read from the schema. */
-import type { Json, Schema } from '../engine/task.ts'
+import type { Json, Schema } from '../engine/schema.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import { expectation, readShape, type Shape } from './shape.ts'
 

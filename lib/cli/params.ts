@@ -4,7 +4,8 @@
  * Words are taken literally: nothing in them is expanded, split at blanks or run.
  */
 import type { Names } from '../engine/graph.ts'
-import type { Json, Schema, SchemaIssue, Task } from '../engine/task.ts'
+import type { Json, Schema, SchemaIssue } from '../engine/schema.ts'
+import type { Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import { collect, type FoundOption, type Invocation, looksLikeOption, type Options, takeOption } from './args.ts'
 import { commandEntry, optionsOf } from './grammar.ts'

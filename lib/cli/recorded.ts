@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { RunEvent } from '../engine/events.ts'
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import { DevstackError } from '../errors.ts'
 import { mask } from '../report/redact.ts'
 import { journalFile, listRuns, type RunInfo, readJournal } from '../state/runs.ts'

@@ -1,5 +1,5 @@
 /** What a params schema accepts, as far as the command line must know it; read from its JSON Schema (draft 2020-12). */
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 
 export interface Shape {
   /** JSON types that fit, the preferred one first; empty: any. */

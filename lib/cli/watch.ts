@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import type { Graph } from '../engine/graph.ts'
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import { formatError, toDevstackError } from '../errors.ts'
 import { workingDirectory } from '../session/host.ts'
 import { openFiles } from '../state/files.ts'

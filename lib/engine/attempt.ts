@@ -50,59 +50,77 @@ function isFinal(error: unknown): boolean {
   return error instanceof DevstackError && ['usage', 'config', 'cancelled'].includes(error.kind)
 }
 
-/** Runs `work` with a signal that aborts after `ms`; then rejects with a DevstackError of kind `timeout`. */
-export async function deadline<T>(
-  ms: number,
-  outer: AbortSignal,
-  message: string,
-  work: (signal: AbortSignal) => Promise<T>,
+export interface Bounds {
+  /** Begins the messages: `Task "build"`. */
+  readonly what: string
+  readonly signal: AbortSignal
+  readonly limitMs: number | undefined
+  /** How long the work may go on after its signal has aborted. */
+  readonly graceMs: number
+}
+
+/**
+ * Calls `work` with a signal that aborts with the given one and after `limitMs`; then it fails with TIMEOUT, unless a gate's
+ * own error tells more. Work that does not end within `graceMs` of that is given up on, as TASK_DID_NOT_STOP.
+ */
+export function bounded<T>(bounds: Bounds, work: (signal: AbortSignal) => T | PromiseLike<T>): T | Promise<T> {
+  if (bounds.limitMs !== undefined) return withDeadline(bounds, bounds.limitMs, work)
+  const result = work(bounds.signal)
+  // what answers at once needs no watching
+  return isThenable(result) ? stoppedInTime(result, bounds) : result
+}
+
+async function withDeadline<T>(
+  bounds: Bounds,
+  limitMs: number,
+  work: (signal: AbortSignal) => T | PromiseLike<T>,
 ): Promise<T> {
   const controller = new AbortController()
+  const { signal } = controller
+  const message = `${bounds.what} took longer than its timeout of ${limitMs} ms.`
   const expired = new DevstackError({ kind: 'timeout', code: 'TIMEOUT', message, exitCode: 1 })
-  const timer = setTimeout(() => controller.abort(expired), ms)
-  const onAbort = (): void => controller.abort(outer.reason)
-  if (outer.aborted) onAbort()
-  outer.addEventListener('abort', onAbort, { once: true })
+  const timer = setTimeout(() => controller.abort(expired), limitMs)
+  const onAbort = (): void => controller.abort(bounds.signal.reason)
+  if (bounds.signal.aborted) onAbort()
+  bounds.signal.addEventListener('abort', onAbort, { once: true })
   try {
-    return await work(controller.signal)
+    return await bounded({ ...bounds, signal, limitMs: undefined }, work)
   } catch (thrown) {
-    if (controller.signal.reason === expired && !(thrown instanceof DevstackError && thrown.kind === 'gate')) {
-      if (thrown instanceof DevstackError && thrown.code === 'TASK_DID_NOT_STOP') throw thrown
-      throw expired
-    }
-    throw thrown
+    const tellsMore = thrown instanceof DevstackError && (thrown.kind === 'gate' || thrown.code === 'TASK_DID_NOT_STOP')
+    throw signal.reason === expired && !tellsMore ? expired : thrown
   } finally {
     clearTimeout(timer)
-    outer.removeEventListener('abort', onAbort)
+    bounds.signal.removeEventListener('abort', onAbort)
   }
 }
 
-/** Passes `promise` through, but gives up on it `grace.ms` after the signal aborted. */
-export function stoppedWithin<T>(
-  promise: PromiseLike<T>,
-  signal: AbortSignal,
-  grace: { readonly ms: number; readonly error: () => DevstackError },
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined
-    const onAbort = (): void => {
-      timer = setTimeout(() => reject(grace.error()), grace.ms)
-    }
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-    }
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(
-      (value) => {
-        done()
-        resolve(value)
-      },
-      (thrown) => {
-        done()
-        reject(thrown)
-      },
+/** Passes `promise` through, but gives up on it `graceMs` after the signal aborted. */
+function stoppedInTime<T>(promise: PromiseLike<T>, { what, signal, graceMs }: Bounds): Promise<T> {
+  const { promise: stopped, resolve, reject } = Promise.withResolvers<T>()
+  let timer: NodeJS.Timeout | undefined
+  const giveUp = (): void =>
+    reject(
+      new DevstackError({
+        kind: 'task',
+        code: 'TASK_DID_NOT_STOP',
+        message: `${what} did not end within ${graceMs} ms after it was cancelled; the run goes on without it.`,
+        hint: 'Let its function listen to `signal`.',
+      }),
     )
-  })
+  const onAbort = (): void => {
+    timer = setTimeout(giveUp, graceMs)
+  }
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort, { once: true })
+  promise.then(resolve, reject)
+  const done = (): void => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+  }
+  stopped.then(done, done)
+  return stopped
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

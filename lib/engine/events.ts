@@ -3,7 +3,8 @@
  * are the same objects, so replaying a journal reproduces the run's log. All of them are JSON-safe.
  */
 import type { DevstackError, Place } from '../errors.ts'
-import type { Effect, Json, Progress } from './task.ts'
+import type { Json } from './schema.ts'
+import type { Effect, Progress } from './task.ts'
 
 /** Why a gate gave up; printed once, the same in the tree, in lines and in JSON. */
 export interface Autopsy {

@@ -3,8 +3,8 @@
  * its own between the two tasks, so that scheduler and reporters know one kind of waiting only.
  */
 import { DevstackError, suggest } from '../errors.ts'
+import { describeIssue } from './schema.ts'
 import type { AnyDefinition, Edge, Need, Task, TaskReference } from './task.ts'
-import { describeIssue } from './value.ts'
 
 export interface NodeNeed {
   /** The name under which the value flows. */
@@ -49,10 +49,15 @@ export interface Target {
   readonly params?: Readonly<Record<string, unknown>>
 }
 
+/** A node whose needs are being followed. */
 interface Frame {
-  readonly node: GraphNode
-  pending: { readonly key: string; readonly need: Need; target?: Target }[] | undefined
-  readonly found: NodeNeed[]
+  readonly node: GraphNode & { readonly needs: NodeNeed[] }
+  /** What it declares; known once the frame first comes to the top. */
+  pending: readonly (readonly [key: string, need: Need])[] | undefined
+  /** How many of them are connected. */
+  at: number
+  /** The node of the next one, from the moment it is entered. */
+  entered: GraphNode | undefined
 }
 
 /**
@@ -61,139 +66,147 @@ interface Frame {
  * a needed task does not take. Depth is bounded by memory alone.
  */
 export async function buildGraph(targets: readonly Target[], names: Names): Promise<Graph> {
-  const nodes = new Map<string, GraphNode>()
-  const order: string[] = []
-  const open = new Map<string, Frame>()
-  const stack: Frame[] = []
-  const anonymous = new Map<Task, string>()
+  const building = new Building(names)
+  const ids: string[] = []
+  for (const { task, params = {} } of targets) ids.push(await building.add(names.current(task), params))
+  const { nodes, order, dependents } = building
+  return { nodes, order, dependents, targets: ids }
+}
 
-  const place = (task: Task, name: string, params: GraphNode['params'], defaults: GraphNode['params']): string => {
-    const id = nodeId(name, params, defaults)
-    const known = nodes.get(id) ?? open.get(id)?.node
-    if (known && known.task !== task) throw sameName(id)
-    if (nodes.has(id)) return id
-    if (open.has(id)) throw cycle(stack, id)
-    const node: GraphNode = { id, name, task, definition: task.definition, params, needs: [] }
-    const frame: Frame = { node, pending: undefined, found: [] }
-    open.set(id, frame)
-    stack.push(frame)
-    return id
-  }
-  const enter = ({ task, params = {} }: Target, fallback: string, checked: boolean): string | Promise<string> => {
-    const { definition } = task
-    const known = names.nameOf(task)
-    const name = known ?? anonymous.get(task) ?? definition.label ?? fallback
-    if (known === undefined) anonymous.set(task, name)
-    // most tasks take no params: nothing to wait for
-    if (!definition.params) return place(task, name, params, {})
-    const enterChecked = async (): Promise<string> => {
-      const valid = checked ? params : await validParams(name, definition, params)
-      return place(task, name, valid, await defaultsOf(definition))
-    }
-    return enterChecked()
-  }
-  const close = (frame: Frame): void => {
-    nodes.set(frame.node.id, { ...frame.node, needs: frame.found })
-    order.push(frame.node.id)
-    open.delete(frame.node.id)
-  }
-  const connect = (frame: Frame, key: string, need: Need, dependency: string): void => {
-    const edge = need.kind === 'edge' ? need : undefined
-    let node = dependency
-    if (edge && edge.until.length > 0) {
-      node = `${dependency} until ${edge.until.map((gate) => gate.description).join(' and ')}`
-      const taken = nodes.get(node)
-      // the same words may stand for another gate: such an edge gets a node of its own
-      if (taken?.edge?.until.some((gate, index) => gate !== edge.until[index])) node += ` (${frame.node.id})`
-      if (!nodes.has(node)) {
-        nodes.set(node, gateNode(node, nodes.get(dependency)!, edge))
-        order.push(node)
-      }
-    }
-    frame.found.push({ key, node, optional: edge?.optional ?? false })
+/** A graph in the making: needs are followed depth first, and waited for only where they have to be. */
+class Building {
+  readonly nodes = new Map<string, GraphNode>()
+  readonly order: string[] = []
+  readonly dependents = new Map<string, string[]>()
+  readonly #names: Names
+  readonly #anonymous = new Map<Task, string>()
+  readonly #open = new Map<string, GraphNode>()
+  readonly #stack: Frame[] = []
+
+  constructor(names: Names) {
+    this.#names = names
   }
 
-  const roots: string[] = []
-  for (const target of targets) {
-    roots.push(await enter({ ...target, task: names.current(target.task) }, 'task', true))
-    while (stack.length > 0) {
-      const frame = stack.at(-1)!
+  /** Adds a target, its params checked already, and everything it needs. Gives its id. */
+  async add(target: Task, params: GraphNode['params']): Promise<string> {
+    const root = this.#enter(target, this.#nameOf(target, 'task'), params, await defaultsOf(target.definition))
+    for (let frame = this.#stack.at(-1); frame; frame = this.#stack.at(-1)) {
       if (!frame.pending) {
         const declared = frame.node.definition.needs
         const needs = typeof declared === 'function' ? await declared(frame.node.params) : declared
-        frame.pending = needsOf(frame.node, needs ?? {}).reverse()
+        frame.pending = needsOf(frame.node, needs ?? {})
       }
-      const next = frame.pending.at(-1)
-      if (next === undefined) {
-        stack.pop()
-        close(frame)
+      const next = frame.pending[frame.at]
+      if (!next) {
+        this.#close(frame.node)
         continue
       }
-      // most needs are plain tasks: nothing to wait for
-      const found = next.target ?? resolveNeed(next.need, names, frame.node.id)
-      const target = found instanceof Promise ? await found : found
-      // a need is looked at again once its task is in the graph, and must then be the same task
-      next.target = target
-      const plain = nodes.get(names.nameOf(target.task) ?? '')
-      const entered =
-        plain?.task === target.task && !target.task.definition.params
-          ? // without params of its own it can only be this one
-            plain.id
-          : enter(target, `${frame.node.name}.${next.key}`, false)
-      const id = typeof entered === 'string' ? entered : await entered
-      if (nodes.has(id)) {
-        frame.pending.pop()
-        connect(frame, next.key, next.need, id)
+      const [key, need] = next
+      if (!frame.entered) {
+        const found = resolveNeed(need, this.#names, frame.node.id)
+        const { task, params = {} } = found instanceof Promise ? await found : found
+        const { definition } = task
+        const name = this.#nameOf(task, `${frame.node.name}.${key}`)
+        frame.entered = definition.params
+          ? this.#enter(task, name, await validParams(name, definition, params), await defaultsOf(definition))
+          : this.#enter(task, name, params, {})
+        // a new node has its needs followed first
+        if (this.#open.has(frame.entered.id)) continue
       }
+      frame.node.needs.push(this.#connect(frame.node, key, need, frame.entered))
+      frame.entered = undefined
+      frame.at += 1
+    }
+    return root.id
+  }
+
+  #nameOf(task: Task, fallback: string): string {
+    const known = this.#names.nameOf(task) ?? this.#anonymous.get(task)
+    if (known !== undefined) return known
+    const name = task.definition.label ?? fallback
+    this.#anonymous.set(task, name)
+    return name
+  }
+
+  /** The node of this task with these params; a new one comes to the top of the stack. */
+  #enter(task: Task, name: string, params: GraphNode['params'], defaults: GraphNode['params']): GraphNode {
+    const id = nodeId(name, params, defaults)
+    const known = this.nodes.get(id) ?? this.#open.get(id)
+    if (known && known.task !== task) throw sameName(id)
+    if (this.#open.has(id)) throw cycle(this.#stack, id)
+    if (known) return known
+    const node = { id, name, task, definition: task.definition, params, needs: [] }
+    this.#open.set(id, node)
+    this.#stack.push({ node, pending: undefined, at: 0, entered: undefined })
+    return node
+  }
+
+  #close(node: GraphNode): void {
+    this.#stack.pop()
+    this.#open.delete(node.id)
+    this.#append(node)
+  }
+
+  #append(node: GraphNode): void {
+    this.nodes.set(node.id, node)
+    this.order.push(node.id)
+    this.dependents.set(node.id, [])
+    for (const need of node.needs) {
+      const dependents = this.dependents.get(need.node)!
+      if (dependents.at(-1) !== node.id) dependents.push(node.id)
     }
   }
-  return { nodes, order, dependents: reverse(nodes), targets: roots }
+
+  /** The need as an edge of the graph, with a node for its gates in between. */
+  #connect(node: GraphNode, key: string, need: Need, found: GraphNode): NodeNeed {
+    const optional = need.kind === 'edge' && need.optional
+    if (need.kind !== 'edge' || need.until.length === 0) return { key, node: found.id, optional }
+    const words = `${found.id} until ${describeGates(need)}`
+    // the same words may stand for another gate or deadline: such an edge gets a node of its own
+    for (const id of [words, `${words} (${node.id})`, `${words} (${node.id}.${key})`]) {
+      const taken = this.nodes.get(id)
+      if (!taken) this.#append(gateNode(id, found, need))
+      else if (!taken.edge || !waitsAlike(taken.edge, need)) continue
+      return { key, node: id, optional }
+    }
+    throw sameName(words)
+  }
 }
 
-/** Needs -> dependents, for every node; the edges turned round. */
-function reverse(nodes: ReadonlyMap<string, GraphNode>): ReadonlyMap<string, readonly string[]> {
-  const dependents = new Map<string, string[]>()
-  for (const id of nodes.keys()) dependents.set(id, [])
-  for (const node of nodes.values()) {
-    for (const need of node.needs) {
-      const list = dependents.get(need.node)!
-      if (list.at(-1) !== node.id) list.push(node.id)
-    }
-  }
-  return dependents
+function waitsAlike(a: Edge, b: Edge): boolean {
+  return (
+    a.within === b.within &&
+    JSON.stringify(a.retry) === JSON.stringify(b.retry) &&
+    a.until.length === b.until.length &&
+    a.until.every((gate, index) => gate === b.until[index])
+  )
 }
 
 /** The name, with the params that are not at their defaults: the same task with the same params is one node. */
-function nodeId(
-  name: string,
-  params: Readonly<Record<string, unknown>>,
-  defaults: Readonly<Record<string, unknown>>,
-): string {
-  const given = Object.entries(params).filter(
-    ([key, value]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(defaults[key]),
-  )
-  if (given.length === 0) return name
-  return `${name}(${given.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(', ')})`
+function nodeId(name: string, params: GraphNode['params'], defaults: GraphNode['params']): string {
+  const given: string[] = []
+  for (const key of Object.keys(params)) {
+    const value = JSON.stringify(params[key])
+    if (value !== undefined && value !== JSON.stringify(defaults[key])) given.push(`${key}=${value}`)
+  }
+  return given.length === 0 ? name : `${name}(${given.join(', ')})`
 }
 
 /** What the schema makes of nothing; empty when something is required. */
-async function defaultsOf(definition: AnyDefinition): Promise<Readonly<Record<string, unknown>>> {
-  const result = await definition.params!['~standard'].validate({})
-  return result.issues ? {} : (result.value as Readonly<Record<string, unknown>>)
+async function defaultsOf({ params }: AnyDefinition): Promise<GraphNode['params']> {
+  const result = await params?.['~standard'].validate({})
+  return !result || result.issues ? {} : (result.value as GraphNode['params'])
 }
 
-function needsOf(node: GraphNode, needs: Readonly<Record<string, Need | undefined>>): { key: string; need: Need }[] {
-  return Object.keys(needs).map((key) => {
-    const need = needs[key]
-    if (need === undefined || need === null || !['task', 'edge', 'reference'].includes(need.kind)) {
-      throw new DevstackError({
-        kind: 'graph',
-        code: 'GRAPH_UNDEFINED_NEED',
-        message: `Task "${node.id}" needs "${key}", which is ${need === undefined ? 'undefined' : 'no task'}.`,
-        hint: 'Check the import; two files that import each other see undefined: use named("...") on one side.',
-      })
-    }
-    return { key, need }
+function needsOf(node: GraphNode, needs: Readonly<Record<string, Need | undefined>>): [string, Need][] {
+  return Object.entries(needs).map(([key, need]) => {
+    if (need?.kind === 'task' || need?.kind === 'edge' || need?.kind === 'reference') return [key, need]
+    throw new DevstackError({
+      kind: 'graph',
+      code: 'GRAPH_UNDEFINED_NEED',
+      message: `Task "${node.id}" needs "${key}", which is ${need === undefined ? 'undefined' : 'no task'}.`,
+      hint: 'Check the import; two files that import each other see undefined: use named("...") on one side.',
+    })
   })
 }
 
@@ -241,22 +254,24 @@ function sameName(id: string): DevstackError {
   })
 }
 
+/** A node that passes the value of `guarded` on once the gates hold on it. */
 function gateNode(id: string, guarded: GraphNode, edge: Edge): GraphNode {
   const definition: AnyDefinition = {
-    description: `Waits until ${edge.until.map((gate) => gate.description).join(' and ')}`,
+    description: `Waits until ${describeGates(edge)}`,
     effect: 'read',
     weight: 0,
     private: true,
+    gate: edge.until.map((gate) => (edge.within === undefined ? gate : (gate.bounded?.(edge.within) ?? gate))),
+    ...(edge.retry ? { retry: edge.retry } : {}),
+    // the gate's own deadline comes first, as it can tell more
+    ...(edge.within === undefined ? {} : { timeout: edge.within + 1000 }),
   }
-  return {
-    id,
-    name: id,
-    task: { kind: 'task', definition },
-    definition,
-    params: {},
-    needs: [{ key: 'value', node: guarded.id, optional: false }],
-    edge,
-  }
+  const needs = [{ key: 'value', node: guarded.id, optional: false }]
+  return { id, name: id, task: { kind: 'task', definition }, definition, params: {}, needs, edge }
+}
+
+function describeGates({ until }: Edge): string {
+  return until.map(({ description }) => description).join(' and ')
 }
 
 function cycle(stack: readonly Frame[], id: string): DevstackError {

@@ -1,9 +1,9 @@
 /** What the engine asks of its surroundings: everything a run touches comes in through here. */
 import type { DevstackError } from '../errors.ts'
-import type { NodeEvent, RunOnlyEvent } from './events.ts'
+import type { NodeEvent } from './events.ts'
 import type { GraphNode } from './graph.ts'
 import type { Outcome } from './scheduler.ts'
-import type { BaseContext, Needs } from './task.ts'
+import type { BaseContext, Needs, Progress } from './task.ts'
 
 /** What is to happen with a node once the values of its needs are known. */
 export type Verdict =
@@ -17,23 +17,46 @@ export type AnyContext = BaseContext<Needs, unknown>
 export interface Host {
   /** Milliseconds since the epoch. */
   now(): number
-  emit(event: RunOnlyEvent): void
   emitNode(node: string, event: NodeEvent): void
-  /** Resolves once the events so far are durable; undefined when there is nothing to wait for. */
-  persist(): Promise<void> | undefined
   /** The engine's context with the surroundings added. */
   context(node: GraphNode, base: AnyContext): AnyContext
   decide(node: GraphNode, context: AnyContext): Verdict | Promise<Verdict>
+  /** What a node returned as the value that flows on: checked, and plain data. Rejects with what is wrong with it. */
+  value(node: GraphNode, returned: unknown): unknown
   /** The node has succeeded: remember it for the next run. */
   commit(node: GraphNode, context: AnyContext, value: unknown, durationMs: number): Promise<void> | undefined
   /** Ends whatever the node's try left behind; called after each end of a node that ran. */
   release(node: GraphNode, context: AnyContext, outcome: Outcome): Promise<void> | undefined
-  /** Takes locks across processes, in order. */
+  /** Takes the node's locks across processes; gives what releases them, which never rejects. */
   lock?(node: GraphNode, signal: AbortSignal): Promise<() => Promise<void>>
-  /** What a run function returned, as plain data (a finished command is nothing). */
-  value?(returned: unknown): unknown
   /** What was thrown by a task, as an error with a remedy. */
   failure(node: GraphNode, thrown: unknown): DevstackError
   /** Expected milliseconds, from earlier runs. */
   cost?(node: GraphNode): number | undefined
+}
+
+export interface ContextOptions {
+  readonly runId: string
+  readonly signal: AbortSignal
+  /** Of the nodes that are needed, by id. */
+  readonly values: ReadonlyMap<string, unknown>
+  /** Default 1. */
+  readonly attempt?: number
+}
+
+/** What a node's functions get. */
+export function contextOf(node: GraphNode, host: Host, options: ContextOptions): AnyContext {
+  const needs: Record<string, unknown> = Object.create(null)
+  for (const need of node.needs) needs[need.key] = options.values.get(need.node)
+  return host.context(node, {
+    name: node.id,
+    needs: needs as never,
+    params: node.params,
+    signal: options.signal,
+    cwd: '',
+    attempt: options.attempt ?? 1,
+    runId: options.runId,
+    log: (text: string) => host.emitNode(node.id, { type: 'node-output', stream: 'log', text: `${text}\n` }),
+    progress: (progress: Progress) => host.emitNode(node.id, { type: 'node-progress', progress }),
+  })
 }

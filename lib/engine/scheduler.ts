@@ -1,11 +1,12 @@
 /**
  * Decides what may start, and nothing else: synchronous, without I/O, clock or promises. The runner asks `ready()`, tells
- * `settled()`, and shows `holds()`.
+ * `settled()`; `hold()` says what a node waits for.
  *
  *   waiting --ready()--> running --settled()--> succeeded | failed | cancelled
  *      `--------- a need failed, or stop() -------------------------^
  */
 import type { Hold } from './events.ts'
+import { Queue } from './queue.ts'
 
 export interface Schedulable {
   readonly id: string
@@ -50,15 +51,14 @@ export class Scheduler {
   readonly #entries = new Map<string, Entry>()
   readonly #options: SchedulerOptions
   /** Startable nodes that take slots, and those that take none. */
-  readonly #slotted = new Queue()
-  readonly #free = new Queue()
+  readonly #slotted = new Queue(before)
+  readonly #free = new Queue(before)
   /** Startable nodes parked until a lock is given back. */
   readonly #parked = new Map<string, Entry[]>()
   readonly #lockHolders = new Map<string, Set<string>>()
   #newlyParked: string[] = []
   #slots: number
   #unsettled = 0
-  #running = 0
   #stopped = false
 
   constructor(nodes: readonly Schedulable[], options: SchedulerOptions) {
@@ -93,11 +93,6 @@ export class Scheduler {
     return this.#unsettled === 0
   }
 
-  /** Nodes running now. */
-  get running(): number {
-    return this.#running
-  }
-
   /** The nodes to start now, the longest remaining chain first. They count as running from here on. */
   ready(): readonly string[] {
     if (this.#stopped) return []
@@ -117,11 +112,14 @@ export class Scheduler {
     return started
   }
 
-  /** The nodes that `ready()` found startable but for a lock since this was last asked. */
-  takeParked(): readonly string[] {
+  /** What `ready()` found startable but for a lock since this was last asked. */
+  takeParked(): readonly { readonly node: string; readonly hold: Hold }[] {
     const parked = this.#newlyParked
     this.#newlyParked = []
-    return parked
+    return parked.flatMap((node) => {
+      const hold = this.hold(node)
+      return hold ? [{ node, hold }] : []
+    })
   }
 
   /** Gives the node's slots back while it only waits (for a gate); its locks stay. */
@@ -146,7 +144,6 @@ export class Scheduler {
         for (const other of parked) if (other.state === 'waiting') this.#enqueue(other)
       }
     }
-    this.#running -= 1
     this.#finish(entry, outcome)
     const cancelled = this.#spread(entry, outcome)
     if (outcome === 'failed' && this.#options.mode !== 'keep-going') {
@@ -180,16 +177,6 @@ export class Scheduler {
       if (holders && holders.size >= lock.size) return { for: 'lock', lock: lock.name, holders: [...holders] }
     }
     return { for: 'slot' }
-  }
-
-  /** `hold` of every waiting node. */
-  holds(): ReadonlyMap<string, Hold> {
-    const holds = new Map<string, Hold>()
-    for (const id of this.#entries.keys()) {
-      const hold = this.hold(id)
-      if (hold) holds.set(id, hold)
-    }
-    return holds
   }
 
   #entry(id: string): Entry {
@@ -228,7 +215,6 @@ export class Scheduler {
     entry.state = 'running'
     entry.holdsSlot = entry.node.weight > 0
     this.#slots -= this.#weight(entry)
-    this.#running += 1
     return true
   }
 
@@ -266,46 +252,7 @@ function isFinal(state: Entry['state']): boolean {
   return state !== 'waiting' && state !== 'running'
 }
 
-/** A binary heap: highest priority first, then the given order. */
-class Queue {
-  readonly #heap: Entry[] = []
-
-  peek(): Entry | undefined {
-    return this.#heap[0]
-  }
-
-  push(entry: Entry): void {
-    const heap = this.#heap
-    let at = heap.length
-    heap.push(entry)
-    while (at > 0) {
-      const parent = (at - 1) >> 1
-      if (!before(entry, heap[parent]!)) break
-      heap[at] = heap[parent]!
-      at = parent
-    }
-    heap[at] = entry
-  }
-
-  pop(): Entry | undefined {
-    const heap = this.#heap
-    const top = heap[0]
-    const last = heap.pop()
-    if (top === undefined || last === undefined || heap.length === 0) return top
-    let at = 0
-    for (;;) {
-      let child = 2 * at + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1
-      if (!before(heap[child]!, last)) break
-      heap[at] = heap[child]!
-      at = child
-    }
-    heap[at] = last
-    return top
-  }
-}
-
+/** The longest remaining chain first, then the given order. */
 function before(a: Entry, b: Entry): boolean {
   return a.priority > b.priority || (a.priority === b.priority && a.index < b.index)
 }

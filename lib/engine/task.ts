@@ -5,25 +5,7 @@
  * passes it through and never looks inside.
  */
 import { DevstackError } from '../errors.ts'
-
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
-
-/** The part of Standard Schema v1 (standardschema.dev) that is used here; zod 4 schemas satisfy it. */
-export interface Schema<Out = unknown, In = unknown> {
-  readonly '~standard': {
-    readonly version: 1
-    readonly vendor: string
-    readonly validate: (value: unknown) => SchemaResult<Out> | Promise<SchemaResult<Out>>
-    readonly types?: { readonly input: In; readonly output: Out } | undefined
-  }
-}
-export type SchemaResult<Out> =
-  | { readonly value: Out; readonly issues?: undefined }
-  | { readonly issues: readonly SchemaIssue[] }
-export interface SchemaIssue {
-  readonly message: string
-  readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined
-}
+import type { Schema } from './schema.ts'
 
 /** What a task does to the world. `destroy` is confirmed before the first effect of a run. */
 export type Effect = 'read' | 'create' | 'change' | 'destroy'
@@ -206,6 +188,11 @@ export function milliseconds(duration: Duration | string): number {
     })
   }
   return Number(match[1]) * units[match[2] as keyof typeof units]
+}
+
+/** The lock with its size. */
+export function sizedLock(lock: Lock): { readonly name: string; readonly size: number } {
+  return typeof lock === 'string' ? { name: lock, size: 1 } : lock
 }
 
 /** Defines a task. Nothing runs. */

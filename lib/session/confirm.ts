@@ -1,7 +1,6 @@
 /** One confirmation for everything a run would destroy, before its first effect. */
-import type { Ambient } from '../context.ts'
 import type { Graph } from '../engine/graph.ts'
-import type { AnyContext, Host } from '../engine/host.ts'
+import { contextOf, type Host } from '../engine/host.ts'
 import { DevstackError } from '../errors.ts'
 import type { Session } from './session.ts'
 
@@ -20,17 +19,7 @@ export async function confirmDestruction(
     const node = graph.nodes.get(id)!
     const { definition } = node
     if (definition.effect !== 'destroy' || done.has(id)) continue
-    const context = host.context(node, {
-      name: id,
-      needs: {} as never,
-      params: node.params,
-      signal: session.signal,
-      cwd: '',
-      attempt: 1,
-      runId: '',
-      log: () => {},
-      progress: () => {},
-    }) as AnyContext & Ambient
+    const context = contextOf(node, host, { runId: '', signal: session.signal, values: new Map() })
     const destroyed = definition.destroys
       ? await definition.destroys(context as never)
       : [definition.description ?? 'something']

@@ -3,9 +3,9 @@ import type { Ambient } from '../context.ts'
 import { checksum } from '../engine/checksum.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/host.ts'
-import type { Json } from '../engine/task.ts'
-import { validated } from '../engine/value.ts'
+import type { Json } from '../engine/schema.ts'
 import type { Memory } from './memory.ts'
+import { validated } from './value.ts'
 
 /** Values that may be taken over, by node, with what led to them where that is known. */
 export type Recorded = ReadonlyMap<

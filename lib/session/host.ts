@@ -11,16 +11,17 @@ import { DevstackError, toDevstackError } from '../errors.ts'
 import { spanIdOf, traceparent } from '../report/otel.ts'
 import type { RedactingStream } from '../report/redact.ts'
 import { ProcessSet } from './processes.ts'
+import { paced } from './progress.ts'
 import { Rows } from './rows.ts'
 import type { Session } from './session.ts'
 import { commandFailed, execCommand, taskShell } from './shell.ts'
+import { validated } from './value.ts'
 
 export interface HostOptions {
   readonly session: Session
   readonly runId: string
   readonly traceId: string
   readonly report: (event: RunEvent) => void
-  readonly persist: () => Promise<void> | undefined
   /** Whether the work of a node is still in place. */
   readonly decide: (node: GraphNode, context: AnyContext & Ambient) => Verdict | Promise<Verdict>
   readonly commit: (
@@ -33,8 +34,13 @@ export interface HostOptions {
   readonly cost?: (node: GraphNode) => number | undefined
 }
 
+/** The engine's host, and the events that are of no node. */
+export interface SessionHost extends Host {
+  emit(event: RunOnlyEvent): void
+}
+
 /** The host of one run. */
-export function createHost(options: HostOptions): Host {
+export function createHost(options: HostOptions): SessionHost {
   const { session, runId } = options
   const stamp = (event: object): RunEvent =>
     session.redactor.redactEvent({ at: Date.now(), runId, ...event } as RunEvent)
@@ -74,7 +80,6 @@ export function createHost(options: HostOptions): Host {
     now: Date.now,
     emit,
     emitNode,
-    persist: options.persist,
     context: (node, base) => {
       rows.name(node.id, node.definition.partOf)
       return taskContext(node, base, around)
@@ -83,7 +88,11 @@ export function createHost(options: HostOptions): Host {
     commit: (node, context, value, durationMs) =>
       options.commit(node, context as AnyContext & Ambient, value, durationMs),
     release: (node, _context, outcome) => tries.end(node.id, outcome === 'succeeded'),
-    value: (returned) => (isProcessOutput(returned) ? undefined : returned),
+    value: ({ id, definition }, returned) => {
+      // a finished command is nothing
+      const value = isProcessOutput(returned) ? undefined : returned
+      return value === undefined && !definition.returns ? undefined : validated(id, definition.returns, value)
+    },
     failure: (node, thrown) => failureOf(node, thrown),
     ...(options.lock ? { lock: options.lock } : {}),
     ...(options.cost ? { cost: options.cost } : {}),
@@ -174,7 +183,7 @@ class TaskContext {
     this.attempt = base.attempt
     this.runId = base.runId
     this.log = base.log
-    this.progress = base.progress
+    this.progress = paced(base.progress, Date.now)
     this.#node = node
     this.#around = around
   }

@@ -2,6 +2,7 @@
 import type { NodeEvent } from '../engine/events.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { Host } from '../engine/host.ts'
+import { sizedLock } from '../engine/task.ts'
 import { formatHolder, openLocks } from '../state/locks.ts'
 import type { Session } from './session.ts'
 
@@ -18,9 +19,7 @@ export function openLockHost(
   const locks = openLocks({ directory: session.project.stateDirectory })
   return async (node: GraphNode, signal: AbortSignal) => {
     const wanted = (node.definition.locks ?? [])
-      .map((lock: string | { name: string; size: number }) =>
-        typeof lock === 'string' ? { name: lock, size: 1 } : lock,
-      )
+      .map(sizedLock)
       .filter(({ name }: { name: string }) => !held.has(name))
       .sort((a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1))
     const releases: (() => void)[] = []

@@ -2,7 +2,7 @@
 import type { Ambient } from '../context.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/host.ts'
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import type { Cache, CacheRecord } from '../state/cache.ts'
 import type { FileHashes } from '../state/files.ts'
 import { explainDifference, type Fingerprint, fingerprint } from '../state/fingerprint.ts'

@@ -1,8 +1,7 @@
 /** The dry plan: what a run would do and why. It is made with a runtime that can not write. */
-import type { Ambient } from '../context.ts'
 import type { Step } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
-import type { AnyContext, Host } from '../engine/host.ts'
+import { contextOf, type Host } from '../engine/host.ts'
 import { messageOf } from '../errors.ts'
 
 /**
@@ -51,19 +50,7 @@ async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
   if (planning.active.length > 0 && !node.definition.observe) {
     return { ...base, decision: 'run', cause: `needs ${quoted(planning.active)}, which would run` }
   }
-  const needs: Record<string, unknown> = Object.create(null)
-  for (const need of node.needs) needs[need.key] = planning.values.get(need.node)
-  const context = planning.host.context(node, {
-    name: node.id,
-    needs: needs as never,
-    params: node.params,
-    signal: planning.signal,
-    cwd: '',
-    attempt: 1,
-    runId: planning.runId,
-    log: () => {},
-    progress: () => {},
-  }) as AnyContext & Ambient
+  const context = contextOf(node, planning.host, planning)
   try {
     const verdict = await planning.host.decide(node, context)
     if (verdict.decision === 'reuse') planning.values.set(node.id, verdict.value)

@@ -1,8 +1,8 @@
 /** Images as nodes of the graph: built when their context changed, pulled when they are not there. */
 import { z } from 'zod'
 import { task } from '../config/define.ts'
+import { lazySchema } from '../engine/schema.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
-import { lazySchema } from '../engine/value.ts'
 import { contextFingerprint } from '../runtime/context.ts'
 import type { BuildOptions, Image } from '../runtime/runtime.ts'
 import { baseImages } from './dockerfile.ts'

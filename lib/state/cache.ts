@@ -8,7 +8,7 @@
 import { hash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, statSync, unlinkSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { readChecked, replaceFile, writeChecked } from './checked.ts'
 import type { FileHashes } from './files.ts'

@@ -1,6 +1,7 @@
 /** How long each task took in earlier runs, so that the longest chain can start first. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { RunResult } from '../engine/runner.ts'
 
 const most = 20_000
 
@@ -15,11 +16,18 @@ export function readDurations(stateDirectory: string): Map<string, number> {
   }
 }
 
-/** Remembers measured durations; a mean that leans to the newest (half of it) outlives a single odd run. Never throws. */
-export function recordDurations(stateDirectory: string, measured: ReadonlyMap<string, number>): void {
-  if (measured.size === 0) return
+/**
+ * Remembers how long what completed has taken; a mean that leans to the newest (half of it) outlives a single odd run. Never
+ * throws.
+ */
+export function recordDurations(
+  stateDirectory: string,
+  { completed, durations }: Pick<RunResult, 'completed' | 'durations'>,
+): void {
+  if (completed.length === 0) return
   const known = readDurations(stateDirectory)
-  for (const [node, ms] of measured) {
+  for (const node of completed) {
+    const ms = durations.get(node)!
     const before = known.get(node)
     known.delete(node)
     known.set(node, Math.round(before === undefined ? ms : (before + ms) / 2))

@@ -1,6 +1,6 @@
 /** What a task's result depends on, as one hash, and as named parts so that a difference can be named. */
 import { hash } from 'node:crypto'
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 import type { FileHashes } from './files.ts'
 
 export interface FingerprintSources {

@@ -1,7 +1,7 @@
 /** What a journal's lines must look like when they are read back; the writing side is the type RunEvent. */
 import { z } from 'zod'
 import type { RunEvent } from '../engine/events.ts'
-import type { Json } from '../engine/task.ts'
+import type { Json } from '../engine/schema.ts'
 
 const json = z.custom<Json>((value) => value !== undefined)
 const strings = z.array(z.string())

@@ -1,6 +1,7 @@
 /**
- * The append-only event log of a run: one JSON object a line in `.devstack/runs/<id>.jsonl`. Output lines are batched;
- * `flush()` makes everything so far durable, many callers at once sharing one fsync.
+ * The append-only event log of a run: one JSON object a line in `.devstack/runs/<id>.jsonl`. A change of state is in the file,
+ * safe from a kill of this process, before `report()` returns, and on the disk soon after; output is batched. Nobody has to
+ * wait for the disk, see docs/adr/0022-what-a-crash-may-forget.md.
  *
  * When the journal can not be written (disk full, read-only file system) the run goes on without it: the work matters more
  * than its record. That is said once, and such a run can not be resumed or undone.
@@ -35,6 +36,8 @@ export interface Journal extends Reporter {
 const batchMs = 50
 /** More than this is written without waiting. */
 const batchBytes = 262_144
+/** How long changes of state wait for others to share an fsync with. */
+const syncMs = 10
 
 const sync = promisify(fdatasync)
 const close = promisify(closeFile)
@@ -61,6 +64,7 @@ class FileJournal implements Journal {
   #pending: string[] = []
   #pendingBytes = 0
   #timer: NodeJS.Timeout | undefined
+  #syncTimer: NodeJS.Timeout | undefined
   #syncing: Promise<void> = Promise.resolve()
   #nextFlush: Promise<void> | undefined
 
@@ -95,10 +99,13 @@ class FileJournal implements Journal {
       this.#timer ??= setTimeout(() => this.#drain(), batchMs).unref()
     } else {
       this.#drain()
+      this.#syncTimer ??= setTimeout(() => void this.flush(), syncMs).unref()
     }
   }
 
   flush(): Promise<void> {
+    clearTimeout(this.#syncTimer)
+    this.#syncTimer = undefined
     // Whoever asks while a flush has not begun yet is covered by that one.
     if (this.#nextFlush) return this.#nextFlush
     const flushed = this.#syncing.then(async () => {

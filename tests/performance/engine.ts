@@ -111,11 +111,10 @@ async function inProcess(size: number): Promise<string> {
   const byTask = new Map(Object.entries(tasks).map(([name, task]) => [task, name]))
   const host: Host = {
     now: Date.now,
-    emit: () => {},
     emitNode: () => {},
-    persist: () => undefined,
     context: (_, base) => base,
     decide: () => ({ decision: 'run', cause: 'bench' }),
+    value: (_, returned) => returned,
     commit: () => undefined,
     release: () => undefined,
     failure: (_, thrown) => toDevstackError(thrown),

@@ -31,7 +31,6 @@ export async function planOf(prepared: Prepared, io: Io, recorded?: RunRecord['v
       runId: 'plan',
       traceId: '0'.repeat(32),
       report: () => {},
-      persist: () => undefined,
       memory,
     },
   )

@@ -6,7 +6,8 @@ import { parseArguments } from '../../../lib/cli/args.ts'
 import { commands } from '../../../lib/cli/grammar.ts'
 import { formatCommandHelp, formatHelp, formatTaskHelp } from '../../../lib/cli/help.ts'
 import { readTargets } from '../../../lib/cli/params.ts'
-import { after, createTask, type Gate, type Schema, type Task } from '../../../lib/engine/task.ts'
+import type { Schema } from '../../../lib/engine/schema.ts'
+import { after, createTask, type Gate, type Task } from '../../../lib/engine/task.ts'
 
 const ready: Gate = { description: 'image pulled', hold: async () => undefined }
 const image = createTask({ description: 'Build the image' }) as Task

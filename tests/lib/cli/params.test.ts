@@ -6,7 +6,8 @@ import { parseArguments } from '../../../lib/cli/args.ts'
 import { describeParams } from '../../../lib/cli/param.ts'
 import { formatParams, quoteWord } from '../../../lib/cli/param-words.ts'
 import { readTargets } from '../../../lib/cli/params.ts'
-import { createTask, type Json, type Schema, type Task } from '../../../lib/engine/task.ts'
+import type { Json, Schema } from '../../../lib/engine/schema.ts'
+import { createTask, type Task } from '../../../lib/engine/task.ts'
 import { DevstackError } from '../../../lib/errors.ts'
 
 const migrate = z.object({

@@ -2,9 +2,9 @@
 import fc from 'fast-check'
 import type { RunEvent } from '../../../lib/engine/events.ts'
 import { buildGraph, type Graph, type Names } from '../../../lib/engine/graph.ts'
-import type { Host } from '../../../lib/engine/host.ts'
 import { createTask, type Task } from '../../../lib/engine/task.ts'
 import { toDevstackError } from '../../../lib/errors.ts'
+import type { SessionHost } from '../../../lib/session/host.ts'
 
 /** Names of tasks as a config would give them. */
 export function namesOf(tasks: Readonly<Record<string, Task>>): Names {
@@ -69,16 +69,19 @@ export function tasksOf(
 }
 
 /** A host without a world: events are kept, contexts are as the engine makes them. */
-export function memoryHost(overrides: Partial<Host> = {}): { readonly host: Host; readonly events: RunEvent[] } {
+export function memoryHost(overrides: Partial<SessionHost> = {}): {
+  readonly host: SessionHost
+  readonly events: RunEvent[]
+} {
   const events: RunEvent[] = []
   let now = 0
-  const host: Host = {
+  const host: SessionHost = {
     now: () => (now += 1),
     emit: (event) => events.push({ at: now, runId: 'r', ...event }),
     emitNode: (node, event) => events.push({ at: now, runId: 'r', node, ...event } as RunEvent),
-    persist: () => undefined,
     context: (_, base) => base,
     decide: () => ({ decision: 'run', cause: 'test' }),
+    value: (_, returned) => returned,
     commit: () => undefined,
     release: () => undefined,
     failure: (_, thrown) => toDevstackError(thrown, 'task', 'TASK_FAILED'),

@@ -124,10 +124,11 @@ test('says what each node waits for', () => {
     { concurrency: 2, mode: 'fail-fast' },
   )
   assert.equal(scheduler.ready(), ['a', 'd'])
-  assert.equal(scheduler.takeParked(), ['b'])
+  assert.equal(scheduler.takeParked(), [{ node: 'b', hold: { for: 'lock', lock: 'db', holders: ['a'] } }])
   assert.equal(
-    [...scheduler.holds()],
+    ['a', 'b', 'c', 'e'].map((id) => [id, scheduler.hold(id)]),
     [
+      ['a', undefined],
       ['b', { for: 'lock', lock: 'db', holders: ['a'] }],
       ['c', { for: 'needs', nodes: ['a'] }],
       ['e', { for: 'slot' }],

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RunEvent } from '../../../lib/engine/events.ts'
-import type { Json } from '../../../lib/engine/task.ts'
+import type { Json } from '../../../lib/engine/schema.ts'
 import type { DevstackError } from '../../../lib/errors.ts'
 import { openJournal } from '../../../lib/state/journal.ts'
 import { journalFile, listRuns, pruneRuns, readJournal } from '../../../lib/state/runs.ts'
@@ -104,6 +104,16 @@ writing('gives back every kind of event, byte for byte', () =>
     await journal.close()
     assert.is(readFileSync(journal.file, 'utf8'), lines(...everyKind))
     assert.equal(readJournal(journal.file), { events: everyKind })
+  }),
+)
+
+writing('has a change of state in the file before report returns, so that a kill loses none', () =>
+  inFolder(async (directory) => {
+    const journal = openJournal({ directory, runId })
+    for (const event of [started, output('before'), done(1)]) journal.report(event)
+    journal.report(output('held back'))
+    assert.equal(readJournal(journal.file).events, [started, output('before'), done(1)])
+    await journal.close()
   }),
 )
 

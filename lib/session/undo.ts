@@ -1,10 +1,9 @@
 /** Undo: what a run did, taken back in reverse order of completion. */
+import { errorFact } from '../engine/events.ts'
+import type { Graph } from '../engine/graph.ts'
+import { type AnyContext, contextOf, type Host } from '../engine/host.ts'
+import type { Observation } from '../engine/task.ts'
 import type { DevstackError } from '../errors.ts'
-import { errorFact } from './events.ts'
-import type { Graph, GraphNode } from './graph.ts'
-import type { AnyContext, Host } from './host.ts'
-import { paced } from './progress.ts'
-import type { Observation } from './task.ts'
 
 export interface UndoOptions {
   readonly runId: string
@@ -37,7 +36,7 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
     }
     if (options.signal.aborted) break
     const begun = host.now()
-    const context = contextOf(node, options, host)
+    const context = contextOf(node, host, options)
     const observe = async (): Promise<Observation | undefined> => node.definition.observe?.(context)
     let ended = false
     try {
@@ -53,7 +52,6 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
         value = seen.value
       }
       host.emitNode(id, { type: 'undo-started' })
-      await host.persist()
       await node.definition.undo(Object.assign(context, { value }) as AnyContext & { value: unknown })
       ended = true
     } catch (thrown) {
@@ -62,34 +60,12 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
         const error = host.failure(node, thrown)
         host.emitNode(id, { type: 'undo-failed', error: errorFact(error) })
         await host.release(node, context, 'failed')
-        await host.persist()
         return { undone, kept, error }
       }
     }
     await host.release(node, context, ended ? 'succeeded' : 'failed')
     host.emitNode(id, { type: 'node-undone', durationMs: host.now() - begun })
-    await host.persist()
     undone.push(id)
   }
   return { undone, kept }
-}
-
-function contextOf(node: GraphNode, options: UndoOptions, host: Host): AnyContext {
-  const { id } = node
-  const needs: Record<string, unknown> = Object.create(null)
-  for (const need of node.needs) needs[need.key] = options.values.get(need.node)
-  return host.context(node, {
-    name: id,
-    needs: needs as never,
-    params: node.params,
-    signal: options.signal,
-    cwd: '',
-    attempt: 1,
-    runId: options.runId,
-    log: (text) => host.emitNode(id, { type: 'node-output', stream: 'log', text: `${text}\n` }),
-    progress: paced(
-      (progress) => host.emitNode(id, { type: 'node-progress', progress }),
-      () => host.now(),
-    ),
-  })
 }

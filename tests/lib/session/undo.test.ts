@@ -2,8 +2,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { run } from '../../../lib/engine/runner.ts'
 import { createTask, type Task } from '../../../lib/engine/task.ts'
-import { type UndoOptions, undo } from '../../../lib/engine/undo.ts'
-import { graphOf, memoryHost } from './graphs.ts'
+import { runWhole } from '../../../lib/session/run.ts'
+import { type UndoOptions, undo } from '../../../lib/session/undo.ts'
+import { graphOf, memoryHost } from '../engine/graphs.ts'
 
 const undoing = suite('undo')
 const signal = new AbortController().signal
@@ -59,29 +60,34 @@ undoing('a failed run takes back what says on-failure, before its end is told', 
   }) as Task
   const broken = createTask({ needs: { two, kept }, run: () => Promise.reject(new Error('x')) }) as Task
   const { host, events } = memoryHost()
-  await run(await graphOf({ kept, one, two, broken }), { runId: 'r', concurrency: 1, mode: 'fail-fast', signal }, host)
+  await runWhole(
+    await graphOf({ kept, one, two, broken }),
+    { runId: 'r', concurrency: 1, mode: 'fail-fast', signal },
+    host,
+  )
   assert.equal(order, ['two', 'one'])
   assert.is(events.at(-1)!.type, 'run-finished')
 })
 
-undoing('cleanup has a signal of its own after a cancellation, and a limit', async () => {
-  const controller = new AbortController()
-  const aborted: boolean[] = []
-  const task = createTask({
-    run: ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-    cleanup: ({ signal }) => {
-      aborted.push(signal.aborted)
-      return new Promise(() => {})
-    },
-  }) as Task
-  const { host, events } = memoryHost()
-  const options = { runId: 'r', concurrency: 1, mode: 'fail-fast', signal: controller.signal, graceMs: 20 } as const
-  const ended = run(await graphOf({ task }), options, host)
-  await new Promise((resolve) => setImmediate(resolve))
-  controller.abort()
-  assert.is((await ended).state, 'cancelled')
-  assert.equal(aborted, [false])
-  assert.ok(events.some(({ type }) => type === 'cleanup-failed'))
+undoing('undo goes backwards, keeps what has none, and stops at a failure', async () => {
+  const undone: string[] = []
+  const one = createTask({ run: () => 'v1', undo: ({ value }) => void undone.push(`one ${value}`) })
+  const two = createTask({ needs: { one }, run: () => 'v2' })
+  const three = createTask({
+    needs: { two },
+    run: () => 'v3',
+    undo: ({ value, needs }) => void undone.push(`three ${value} ${needs.two}`),
+  })
+  const tasks = { one: one as Task, two: two as Task, three: three as Task }
+  const { host } = memoryHost()
+  const result = await run(await graphOf(tasks), { runId: 'r', concurrency: 1, mode: 'fail-fast', signal }, host)
+  const taken = await undo(
+    await graphOf(tasks),
+    { runId: 'u', signal: new AbortController().signal, completed: result.completed, values: result.values },
+    host,
+  )
+  assert.equal(undone, ['three v3 v2', 'one v1'])
+  assert.equal(taken.kept, ['two'])
 })
 
 undoing.run()

@@ -1,4 +1,4 @@
-import type { Graph } from './graph.ts'
+import type { Graph } from '../engine/graph.ts'
 
 /** The chain of needs that took longest by measured time. */
 export function criticalPath(

@@ -1,5 +1,5 @@
 /** A task reports as often as it likes; what is told, kept in the journal and shown is what a person could read. */
-import type { Progress } from './task.ts'
+import type { Progress } from '../engine/task.ts'
 
 /** Milliseconds between two reports that are told. */
 const interval = 100

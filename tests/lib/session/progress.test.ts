@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { paced } from '../../../lib/engine/progress.ts'
 import type { Progress } from '../../../lib/engine/task.ts'
+import { paced } from '../../../lib/session/progress.ts'
 
 const test = suite('progress')
 
