@@ -13,6 +13,8 @@ const config: NextConfig = {
   images: { unoptimized: true },
   outputFileTracingExcludes: { '*': ['node_modules/@img/**', 'node_modules/sharp/**'] },
   poweredByHeader: false,
+  // An image build starts from nothing: a cache would be written, and never read.
+  experimental: { turbopackFileSystemCacheForBuild: false },
   // Types are checked by `npm run types`, not again at each image build.
   typescript: { ignoreBuildErrors: true },
   // In development the page is opened by either name of this machine.
