@@ -71,4 +71,29 @@ documents('show a config in the README that compiles', () => {
   }
 })
 
+documents('tell symptoms in the words of the code', () => {
+  const sources = globSync(['lib/**/*.ts', 'tasks/**/*.ts'], { cwd: root }).map((path) =>
+    readFileSync(join(root, path), 'utf8'),
+  )
+  const page = pages.get('docs/troubleshooting.md') ?? ''
+  const symptoms = [...page.matchAll(/^## (.+)$/gm)]
+    .map((match) => match[1]!)
+    // what another program prints
+    .filter((symptom) => !symptom.includes(' says: '))
+  assert.ok(symptoms.length >= 10)
+  const unknown = symptoms.filter((symptom) => {
+    const parts = symptom.split('…').filter((part) => part.trim().length > 1)
+    return !sources.some((source) => parts.every((part) => source.includes(part)))
+  })
+  assert.equal(unknown, [])
+  const codes = [...page.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)].map((match) => match[1]!)
+  const made = (code: string): boolean =>
+    sources.some((source) => source.includes(`'${code}'`) || source.includes(`'${code.replace(/^COMPOSE_/, '')}'`))
+  const variables = ['DOCKER_HOST', 'NODE_EXTRA_CA_CERTS']
+  assert.equal(
+    codes.filter((code) => !variables.includes(code) && !made(code)),
+    [],
+  )
+})
+
 documents.run()
