@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RunEvent } from '../engine/events.ts'
-import { DevstackError, messageOf } from '../errors.ts'
+import { DevstackError, formatError, messageOf, toDevstackError } from '../errors.ts'
 import { parseEvent } from './journal-schema.ts'
 import { isAlive, journals } from './prune-runs.ts'
 
@@ -22,6 +22,8 @@ export interface RunInfo {
    * a newer devstack, or corrupt.
    */
   readonly state: 'succeeded' | 'failed' | 'cancelled' | 'running' | 'interrupted' | 'empty' | 'unreadable'
+  /** Of an `unreadable` one: what is wrong, where, and the remedy. */
+  readonly problem?: string
   readonly startedAt: number
   readonly durationMs?: number
   readonly targets: readonly string[]
@@ -47,7 +49,7 @@ export function readJournal(file: string, options: { readonly repair?: boolean }
     const parsed = parseLine(line, file, index + 1)
     if ('event' in parsed) events.push(parsed.event)
     // A power cut can leave a block of zeros or half a line with its end in place, but only as the last one.
-    else if (index === last) whole = end - Buffer.byteLength(line) - 1
+    else if (index === last && index > 0) whole = end - Buffer.byteLength(line) - 1
     else throw corrupt(file, index + 1, line, parsed.fault)
   }
   const rest = bytes.subarray(whole)
@@ -125,8 +127,8 @@ function describe(file: string, runId: string, modified: number): RunInfo {
   let last: RunEvent | undefined
   try {
     ;({ first, last } = ends(file))
-  } catch {
-    return { ...unknown, state: 'unreadable' }
+  } catch (thrown) {
+    return { ...unknown, state: 'unreadable', problem: formatError(toDevstackError(thrown)) }
   }
   if (!first) return { ...unknown, state: isAlive(file) ? 'running' : 'empty' }
   const started = first.type === 'run-started' ? first : undefined
@@ -157,9 +159,14 @@ function ends(file: string): { first: RunEvent | undefined; last: RunEvent | und
     let head = part(0, Math.min(size, chunkBytes))
     while (!head.includes(0x0a) && head.length < size) head = part(0, Math.min(size, head.length * 4))
     let newline = head.indexOf(0x0a)
-    if (newline < 0) newline = head.length
-    const first = parseLine(head.toString('utf8', 0, newline), file, 1)
-    if (!('event' in first)) return { first: undefined, last: undefined }
+    const whole = newline >= 0
+    if (!whole) newline = head.length
+    const text = head.toString('utf8', 0, newline)
+    const first = parseLine(text, file, 1)
+    if (!('event' in first)) {
+      if (whole) throw corrupt(file, 1, text, first.fault)
+      return { first: undefined, last: undefined }
+    }
     for (const line of part(Math.max(newline, size - chunkBytes), size)
       .toString('utf8')
       .split('\n')

@@ -32,6 +32,7 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
         width: io.stdout.columns || 120,
       }).trimEnd()}\n`,
     )
+    for (const { runId, problem } of runs) if (problem !== undefined) io.stdout.write(`\n${runId}: ${problem}\n`)
   }
   return 0
 }

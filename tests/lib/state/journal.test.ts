@@ -330,13 +330,20 @@ listing('tells the state of each, the newest first', () =>
     write(directory, lines(shifted({ ...started, continues: 'b' } as RunEvent, 20)).slice(0, -3), 'c')
     write(directory, '', 'd')
     write(directory, `${JSON.stringify({ ...started, format: 9 })}\n`, 'e')
-    for (const id of ['c', 'd', 'e']) utimesSync(journalFile(directory, id), 0, 0)
+    write(directory, 'rubbish\n', 'g')
+    for (const id of ['c', 'd', 'e', 'g']) utimesSync(journalFile(directory, id), 0, 0)
     const live = openJournal({ directory, runId: 'f' })
     live.report(shifted(started, 30))
     await live.flush()
     const seen = listRuns(directory).map(({ runId: id, state }) => `${id} ${state}`)
     assert.equal(seen.slice(0, 3), ['f running', 'b interrupted', 'a succeeded'])
-    assert.equal(seen.slice(3).sort(), ['c empty', 'd empty', 'e unreadable'])
+    assert.equal(seen.slice(3).sort(), ['c empty', 'd empty', 'e unreadable', 'g unreadable'])
+    const g = listRuns(directory).find(({ runId: id }) => id === 'g')!
+    for (const part of ['Line 1', `${g.file}:1`, 'rubbish', 'Remove the file']) assert.match(g.problem!, part)
+    assert.is(
+      codeOf(() => readJournal(g.file)),
+      'STATE_JOURNAL_CORRUPT',
+    )
     const b = listRuns(directory).find(({ runId: id }) => id === 'b')!
     assert.equal(b.targets, ['up'])
     assert.is(b.durationMs, 1_690)
