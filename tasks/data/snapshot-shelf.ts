@@ -24,14 +24,7 @@ const schema = z.object({
   ),
   bytes: z.number().int().nonnegative(),
   sha256: z.string(),
-  /** Lengths of the archive's zstd frames. */
-  frames: z.array(
-    z
-      .number()
-      .int()
-      .positive()
-      .max(16 * 1024 * 1024),
-  ),
+  /** Before compression. */
   rawBytes: z.number().int().nonnegative(),
 })
 export type SnapshotManifest = z.infer<typeof schema>

@@ -1,20 +1,23 @@
-/** Volumes as an archive and back, by a helper container that has them mounted. */
+/**
+ * Volumes as an archive and back, by tar and zstd in a helper container that has them mounted: only compressed bytes pass
+ * through this process.
+ */
+import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
-import { DevstackError, type ServiceHandle } from '../../lib/index.ts'
+import { DevstackError, formatBytes, formatDuration, type ServiceHandle } from '../../lib/index.ts'
 import { projectContainers, serviceOf } from '../stack/handles.ts'
-import { checkArchive } from './archive-check.ts'
+import { ArchiveJudge, listedEntry, listing } from './archive-check.ts'
 import { FileSink, hashFile } from './files.ts'
-import { FrameWriter, readFrames } from './frames.ts'
 import type { Working } from './options.ts'
 import { withScratch } from './scratch.ts'
 import { archiveName, type ShelvedSnapshot, type SnapshotManifest } from './snapshot-shelf.ts'
+import { TextLines } from './text-lines.ts'
 
-/** Any image of the stack has a tar. */
+/** The image of PostgreSQL has tar and zstd. */
 export async function helperImage(working: Working): Promise<string> {
   const containers = await projectContainers(working)
   const own = containers.find((one) => serviceOf(one).startsWith('postgres'))
-  const image = own?.imageId ?? 'devstack-base'
+  const image = own?.imageId ?? 'devstack-postgres'
   if (await working.runtime.image(image, { signal: working.signal })) return image
   throw new DevstackError({
     kind: 'runtime',
@@ -40,67 +43,101 @@ async function withVolumes<T>(
   return withScratch(working, { ...helper, networkMode: 'none' }, use)
 }
 
+interface Tar {
+  readonly words: readonly string[]
+  /** Of zstd. */
+  readonly compression: readonly string[]
+  readonly label: string
+  /** Bytes of the archive before compression, as far as they are known. */
+  readonly total: number
+  /** An archive to read. */
+  readonly file?: string
+  readonly onOutput?: (chunk: Uint8Array) => void
+}
+
+/** Records of 10 KiB between two reports of tar. */
+const checkpoint = 800
+const record = 10 * 1024
+
+/** tar in a helper, on its standard input or output. Gives the bytes before compression. */
+async function runTar(working: Working, helper: ServiceHandle, options: Tar): Promise<number> {
+  const { runtime, signal, progress } = working
+  const { words, compression, label, total, file, onOutput } = options
+  const command = [
+    ...['tar', '--numeric-owner', '--file=-', '--totals'],
+    ...[`--use-compress-program=zstd ${compression.join(' ')}`],
+    ...[`--checkpoint=${checkpoint}`, '--checkpoint-action=echo=%u'],
+    ...words,
+  ]
+  let rawBytes = 0
+  const said: string[] = []
+  const errors = new TextLines((line) => {
+    const records = /^tar: (\d+)$/.exec(line)?.[1]
+    const sum = /^Total bytes (?:written|read): (\d+)/.exec(line)?.[1]
+    if (records === undefined && sum === undefined) {
+      said.push(line)
+      return
+    }
+    rawBytes = sum === undefined ? Number(records) * record : Number(sum)
+    progress({ done: rawBytes, ...(total > 0 ? { total: Math.max(total, rawBytes) } : {}), unit: 'bytes', label })
+  })
+  const stdin = file === undefined ? undefined : createReadStream(file, { highWaterMark: 1 << 18 })
+  try {
+    const { exitCode } = await runtime.exec(helper.id, {
+      command,
+      signal,
+      ...(stdin ? { stdin } : {}),
+      onOutput: (chunk, stream) => {
+        if (stream === 'stdout') onOutput?.(chunk)
+        else errors.push(chunk)
+      },
+    })
+    errors.end()
+    if (exitCode !== 0) throw failed('tar', exitCode, said)
+    return rawBytes
+  } finally {
+    stdin?.destroy()
+  }
+}
+
+function failed(what: string, exitCode: number, said: readonly string[]): DevstackError {
+  return new DevstackError({
+    kind: 'task',
+    code: 'SNAPSHOT_TAR_FAILED',
+    message: `${what} ended with exit code ${exitCode}.`,
+    details: said.slice(-10),
+    hint: 'Run the command again. If it took a snapshot: what should be frozen may be writing, see: devstack run status',
+  })
+}
+
 /** All volumes as one archive. */
 export async function writeArchive(
   working: Working,
   options: { readonly image: string; readonly volumes: Volumes; readonly file: string },
-): Promise<Pick<SnapshotManifest, 'bytes' | 'sha256' | 'frames' | 'rawBytes'>> {
-  const { runtime, signal, progress } = working
+): Promise<Pick<SnapshotManifest, 'bytes' | 'sha256' | 'rawBytes'>> {
   const { volumes, image, file } = options
   return withVolumes(working, { image, volumes, readOnly: true }, async (helper) => {
-    const sizes = await runtime.exec(helper.id, { command: ['du', '-sb', root], signal })
-    const total = Number(/^\d+/.exec(sizes.stdout)?.[0] ?? 0)
+    const sizes = await working.runtime.exec(helper.id, { command: ['du', '-sb', root], signal: working.signal })
     const sink = new FileSink(file)
-    const writer = new FrameWriter((frame) => sink.write(frame))
-    let broken: unknown
-    const said: string[] = []
     try {
-      const { exitCode } = await runtime.exec(helper.id, {
+      const rawBytes = await runTar(working, helper, {
         // sockets are no data, and tar leaves them out with a warning
-        command: [
-          ...['tar', '--create', '--numeric-owner', '--warning=no-file-ignored', `--directory=${root}`],
-          ...['--file=-', ...volumes.map(({ folder }) => folder)],
-        ],
-        signal,
-        onOutput: (chunk, stream) => {
-          if (stream === 'stderr') {
-            said.push(Buffer.from(chunk).toString('utf8'))
-            return
-          }
-          try {
-            writer.push(chunk)
-          } catch (thrown) {
-            broken = thrown
-            throw thrown
-          }
-          progress({ done: writer.rawBytes, ...(total > 0 ? { total } : {}), unit: 'bytes', label: 'volumes' })
-        },
+        words: ['--create', `--directory=${root}`, '--warning=no-file-ignored', ...volumes.map(({ folder }) => folder)],
+        compression: ['-1', '--threads=0'],
+        label: 'volumes',
+        total: Number(/^\d+/.exec(sizes.stdout)?.[0] ?? 0),
+        onOutput: (chunk) => sink.write(chunk),
       })
-      if (exitCode !== 0) throw tarFailed(exitCode, said.join(''))
-      writer.finish()
-      return { ...sink.finish(), frames: writer.frames, rawBytes: writer.rawBytes }
+      return { ...sink.finish(), rawBytes }
     } catch (thrown) {
       sink.abandon()
-      throw broken ?? thrown
+      throw thrown
     }
   })
 }
 
-function tarFailed(exitCode: number, said: string): DevstackError {
-  return new DevstackError({
-    kind: 'task',
-    code: 'SNAPSHOT_TAR_FAILED',
-    message: `tar ended with exit code ${exitCode}.`,
-    details: said.trim().split('\n').slice(-10),
-    hint: 'Run the command again; a container that writes although it should be frozen shows up in: devstack run status',
-  })
-}
-
 /** Every byte as written, and no entry that leads out of the volumes. Throws SNAPSHOT_DAMAGED and SNAPSHOT_ESCAPES. */
-export async function checkSnapshot(
-  working: Pick<Working, 'signal' | 'progress'>,
-  snapshot: ShelvedSnapshot,
-): Promise<void> {
+export async function checkSnapshot(working: Working, snapshot: ShelvedSnapshot): Promise<void> {
   const { signal, progress } = working
   const { manifest, folder, id } = snapshot
   const file = join(folder, archiveName)
@@ -114,28 +151,47 @@ export async function checkSnapshot(
       place: { file },
     })
   }
-  await checkArchive(
-    readFrames({ file, ...framesOf(manifest), signal, progress, label: 'checking the archive' }),
-    manifest.volumes.map((volume) => volume.folder),
+  const judge = new ArchiveJudge(manifest.volumes.map((volume) => volume.folder))
+  const lines = new TextLines((line) => judge.entry(listedEntry(line)))
+  const image = await helperImage(working)
+  await withVolumes(working, { image, volumes: [], readOnly: true }, (helper) =>
+    runTar(working, helper, {
+      words: listing,
+      compression: ['--decompress'],
+      label: 'looking at every entry',
+      total: manifest.rawBytes,
+      file,
+      onOutput: (chunk) => lines.push(chunk),
+    }),
   )
+  lines.end()
+  judge.end()
 }
-
-const framesOf = ({ frames, rawBytes }: SnapshotManifest) => ({ frames, rawBytes })
 
 /** Replaces what is in the volumes by an archive that was checked. */
 export async function readArchive(
   working: Working,
   { snapshot, image }: { readonly snapshot: ShelvedSnapshot; readonly image: string },
 ): Promise<void> {
-  const { runtime, signal, progress } = working
+  const { runtime, signal, log } = working
   const { manifest, folder } = snapshot
+  const started = Date.now()
   await withVolumes(working, { image, volumes: manifest.volumes, readOnly: false }, async (helper) => {
-    const tar = readFrames({
-      ...{ file: join(folder, archiveName), ...framesOf(manifest), signal, progress, label: 'volumes' },
+    const run = async (...command: readonly [string, ...string[]]): Promise<void> => {
+      const { exitCode, stderr } = await runtime.exec(helper.id, { command, signal })
+      if (exitCode !== 0) throw failed(command[0], exitCode, stderr.trim().split('\n'))
+    }
+    await run('find', root, '-mindepth', '2', '-delete')
+    await runTar(working, helper, {
+      words: ['--extract', `--directory=${root}`, '--same-permissions'],
+      compression: ['--decompress'],
+      label: 'volumes',
+      total: manifest.rawBytes,
+      file: join(folder, archiveName),
     })
-    const stdin = Readable.from(tar, { objectMode: false })
-    const script = `find ${root} -mindepth 2 -delete && tar --extract --numeric-owner --same-permissions --directory=${root} --file=- && sync -f ${root}`
-    const { exitCode, stderr } = await runtime.exec(helper.id, { command: ['sh', '-c', script], stdin, signal })
-    if (exitCode !== 0) throw tarFailed(exitCode, stderr)
+    await run('sync', '--file-system', ...manifest.volumes.map((volume) => `${root}/${volume.folder}`))
   })
+  log(
+    `${manifest.volumes.length} volumes, ${formatBytes(manifest.rawBytes)}, unpacked in ${formatDuration(Date.now() - started)}`,
+  )
 }

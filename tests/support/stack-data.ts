@@ -40,7 +40,8 @@ export async function redis(place: Checkout, words: readonly string[]): Promise<
   throw new Error('no Redis is master')
 }
 
-async function leader(place: Checkout): Promise<string> {
+/** The service whose PostgreSQL takes writes. */
+export async function leader(place: Checkout): Promise<string> {
   for (const member of ['postgres1', 'postgres2', 'postgres3']) {
     const follows = await exec(place, member, ['psql', '-X', '-A', '-t', '-c', 'SELECT pg_is_in_recovery()'])
     if (follows === 'f') return member
@@ -48,15 +49,23 @@ async function leader(place: Checkout): Promise<string> {
   throw new Error('no PostgreSQL leads')
 }
 
-/** What a command in a service's container prints, without the line end. Rejects with it when the command fails. */
-export async function exec(place: Checkout, service: string, command: readonly string[]): Promise<string> {
+/**
+ * What a command in a service's container prints, without the line end. Rejects with it when the command fails, and when
+ * it says nothing for `timeoutMs` (default a minute).
+ */
+export async function exec(
+  place: Pick<Checkout, 'project'>,
+  service: string,
+  command: readonly string[],
+  { timeoutMs = 60_000 }: { readonly timeoutMs?: number } = {},
+): Promise<string> {
   const created = await engineCall(`/containers/${place.project}-${service}-1/exec`, {
     method: 'POST',
     body: { AttachStdout: true, AttachStderr: true, Cmd: command },
   })
   if (created.status !== 201) throw new Error(`exec in ${service} answered ${created.status}: ${created.text}`)
   const { Id } = JSON.parse(created.text) as { readonly Id: string }
-  const { text } = await engineCall(`/exec/${Id}/start`, { method: 'POST', body: { Detach: false } })
+  const { text } = await engineCall(`/exec/${Id}/start`, { method: 'POST', body: { Detach: false }, timeoutMs })
   const said = withoutFrames(text).trim()
   for (;;) {
     const state = JSON.parse((await engineCall(`/exec/${Id}/json`)).text) as {

@@ -1,18 +1,11 @@
-/** Small parts of the data pack: moments, roles, frames, comparisons. */
-import { createHash } from 'node:crypto'
-import { appendFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import fc from 'fast-check'
+/** Small parts of the data pack: moments, roles, comparisons. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { identifier, literal } from '../../../tasks/data/cluster.ts'
 import { compareContents } from '../../../tasks/data/contents.ts'
 import { connectionText } from '../../../tasks/data/dump.ts'
-import { FileSink } from '../../../tasks/data/files.ts'
-import { FrameWriter, readFrames } from '../../../tasks/data/frames.ts'
 import { missingRoles } from '../../../tasks/data/globals.ts'
 import { formatMoment, parseMoment } from '../../../tasks/data/moment.ts'
-import { temporaryFolder } from './folder.ts'
 
 const test = suite('data')
 
@@ -73,48 +66,6 @@ test('states are compared table by table', () => {
     compareContents([table('a', 1), table('b', 2), table('c', 3)], [table('a', 2), table('c', 3, '2'), table('d', 0)]),
     ['a has 2 rows instead of 1', 'b is missing', 'c has 3 rows, some of which differ', 'd is not in the backup'],
   )
-})
-
-test('frames give back what was written, however it was cut', async () => {
-  const folder = temporaryFolder()
-  const quiet = { signal: new AbortController().signal, label: '', progress: () => {} }
-  let count = 0
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.nat(3_000_000), { maxLength: 6 }), async (sizes) => {
-      count += 1
-      const file = join(folder.path, `${count}.zst`)
-      const sink = new FileSink(file)
-      const writer = new FrameWriter((frame) => sink.write(frame))
-      const written = createHash('sha256')
-      for (const [index, size] of sizes.entries()) {
-        const chunk = Buffer.alloc(size, `piece ${index}`)
-        written.update(chunk)
-        writer.push(chunk)
-      }
-      writer.finish()
-      const { bytes } = sink.finish()
-      assert.is(
-        bytes,
-        writer.frames.reduce((sum, length) => sum + length, 0),
-      )
-      const found = createHash('sha256')
-      for await (const piece of readFrames({ file, frames: writer.frames, rawBytes: writer.rawBytes, ...quiet }))
-        found.update(piece)
-      assert.is(found.digest('hex'), written.digest('hex'))
-    }),
-    { numRuns: 15 },
-  )
-  const broken = join(folder.path, 'broken')
-  writeFileSync(broken, 'no frame')
-  appendFileSync(broken, ' at all')
-  let said = ''
-  try {
-    for await (const piece of readFrames({ file: broken, frames: [15], rawBytes: 1, ...quiet })) said += piece.length
-  } catch (thrown) {
-    said = (thrown as Error).message
-  }
-  assert.match(said, /can not be unpacked/)
-  folder.remove()
 })
 
 test.run()
