@@ -13,8 +13,8 @@ const service = z.object({
 })
 const file = z.object({ services: z.record(z.string(), service).default({}) })
 
-/** A port as published: `127.0.0.1:${ETCD1_PORT:-12379}:2379`. */
-const published = /^(?:[\d.]+:)?\$\{([A-Z0-9_]+):-(\d+)\}:(\d+)$/
+/** A port as published: `127.0.0.1:${ETCD1_PORT:-12379}:2379`; `127.0.0.1::8080` on one that the engine chooses. */
+const published = /^(?:[\d.]+:)?(?:\$\{([A-Z0-9_]+):-(\d+)\})?:(\d+)$/
 
 /** Markdown, from the texts of the compose files by name. */
 export function servicesPage(files: Readonly<Record<string, string>>): string {
@@ -33,7 +33,7 @@ export function servicesPage(files: Readonly<Record<string, string>>): string {
     for (const [service, { ports, depends_on }] of services) {
       const rows = ports.length > 0 ? ports : ['']
       for (const port of rows) {
-        const [, variable = '', host = port, container = ''] = published.exec(port) ?? []
+        const [, variable = '', host = port === '' ? '' : 'any', container = ''] = published.exec(port) ?? []
         const shown = variable === '' ? '' : `\`${variable}\``
         lines.push(`| ${service} | ${host} | ${shown} | ${container} | ${depends_on.join(', ')} |`)
       }

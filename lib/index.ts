@@ -72,7 +72,8 @@ export {
   type StackOptions,
   type StackPlace,
 } from './stack/compose.ts'
+export { handleOf } from './stack/container.ts'
 export { type BuiltImage, imageTask } from './stack/image.ts'
-export { handleOf, type ServiceTasks, serviceHandle } from './stack/service.ts'
+export { type ServiceTasks, serviceHandle } from './stack/service.ts'
 export { type LockHolder, openLocks } from './state/locks.ts'
 export { type ProcessIdentity, parseIdentity, stateOf, thisProcess } from './state/processes.ts'

@@ -9,6 +9,7 @@ export function checkModel(model: ComposeModel, spots: Spots): void {
   for (const service of Object.values(model.services)) {
     checkReferences(model, service, spots)
     checkDependencies(model, service, spots)
+    checkStartFirst(service, spots)
   }
   checkCycle(model, spots)
   checkClashes(model, spots)
@@ -67,6 +68,23 @@ function checkDependencies(model: ComposeModel, service: ComposeService, spots: 
       at(spots, `${path}.depends_on`, path),
     )
   }
+}
+
+/** Two containers of a service at a time can not share what there is once. */
+function checkStartFirst(service: ComposeService, spots: Spots): void {
+  if (service.deploy?.update_config?.order !== 'start-first') return
+  const path = `services.${service.name}`
+  const once = [
+    ...service.ports.flatMap(({ published }) => (published ? [`the port ${published}`] : [])),
+    ...Object.values(service.networks).flatMap(({ ipv4_address }) =>
+      ipv4_address ? [`the address ${ipv4_address}`] : [],
+    ),
+  ]
+  if (once.length === 0) return
+  throw composeError('START_FIRST', `${path} is to start before its old container stops, and both want ${once[0]}`, {
+    ...at(spots, `${path}.deploy`, path),
+    hint: 'Publish it through a service that stays, such as a proxy, or say order: stop-first',
+  })
 }
 
 /** The first circle of `depends_on`, in the order of the files, with its whole path. */

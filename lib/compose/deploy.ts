@@ -51,7 +51,16 @@ const deployFields = fields({
   labels: refuse('Put the labels on the service itself', isEmpty),
   placement: refuse(swarm),
   rollback_config: refuse(swarm),
-  update_config: refuse(swarm),
+  update_config: fields({
+    order: word('start-first', 'stop-first'),
+    parallelism: (node, path) => {
+      if (count(node, path) !== 1) throw unsupportedError(`${path} other than 1`, node, 'Each service is one container')
+    },
+    delay: refuse(swarm),
+    failure_action: refuse(swarm),
+    max_failure_ratio: refuse(swarm),
+    monitor: refuse(swarm),
+  }),
 })
 
 /** `deploy:` as far as a single engine can honour it. */

@@ -110,6 +110,7 @@ const deploy = z.strictObject({
       extensions,
     })
     .optional(),
+  update_config: z.strictObject({ order: z.enum(['start-first', 'stop-first']).optional(), extensions }).optional(),
   extensions,
 })
 

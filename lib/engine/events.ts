@@ -71,7 +71,7 @@ export type NodeEvent =
   | { readonly type: 'node-progress'; readonly progress: Progress }
   | { readonly type: 'node-retry'; readonly attempt: number; readonly delayMs: number; readonly error: ErrorFact }
   | { readonly type: 'gate-waiting'; readonly gate: string }
-  | { readonly type: 'gate-answer'; readonly gate: string; readonly answer: string }
+  | { readonly type: 'gate-answer'; readonly gate: string; readonly answer: string; readonly holds?: true }
   | { readonly type: 'gate-held'; readonly gate: string; readonly waitedMs: number; readonly asked: number }
   | { readonly type: 'lock-waiting'; readonly lock: string; readonly holder: string }
   /** A service is ready: dependents may go on, the thing lives on. */

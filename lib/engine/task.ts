@@ -36,8 +36,8 @@ export interface GateContext {
   readonly node: string
   /** Who waits for this gate, by node id. */
   readonly blocked: readonly string[]
-  /** Tells the newest answer of the probe, for progress ("2 of 3 members started"). */
-  answer(text: string): void
+  /** Tells the newest answer of the probe, for progress ("2 of 3 members started"); `holds` when it is what was waited for. */
+  answer(text: string, holds?: true): void
 }
 
 /** A health condition with a deadline. `hold` resolves when it holds and rejects with a DevstackError when it can not. */

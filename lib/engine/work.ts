@@ -137,7 +137,8 @@ export class Work {
       const context = Object.assign(this.#context(node, signal), {
         node: node.id,
         blocked: blockedBy(this.#options.graph, node.id),
-        answer: (answer: string) => host.emitNode(node.id, { type: 'gate-answer', gate: description, answer }),
+        answer: (answer: string, holds?: true) =>
+          host.emitNode(node.id, { type: 'gate-answer', gate: description, answer, ...(holds && { holds }) }),
       })
       const held = await gate.hold(value, context)
       const waitedMs = host.now() - begun

@@ -175,7 +175,8 @@ class Wait<V> {
   #record(answer: Answer): void {
     const changed = this.#answers.add(answer.detail)
     this.#unchanged = changed ? 0 : this.#unchanged + 1
-    if (changed) this.#context.answer(answer.detail)
+    if (answer.healthy) this.#context.answer(answer.detail, true)
+    else if (changed) this.#context.answer(answer.detail)
   }
 
   #pause(): Promise<void> {

@@ -27,6 +27,8 @@ export function createLinesReporter(options: LinesOptions): Sink {
   const { write, paint = createPaint(false), verbose = false, quiet = false } = options
   const view = createView()
   const told = new Map<string, { at: number; text: string }>()
+  /** What the gate of a service said when it held. */
+  const held = new Map<string, string>()
   let width = 8
 
   const say = (node: string, mark: ':' | '|', text: string) => {
@@ -72,7 +74,8 @@ export function createLinesReporter(options: LinesOptions): Sink {
         break
       }
       case 'gate-answer':
-        if (isNews(`${event.node}\0${event.gate}`, event.answer, event.at))
+        if (event.holds) held.set(event.node, event.answer)
+        else if (isNews(`${event.node}\0${event.gate}`, event.answer, event.at))
           say(event.node, ':', `waits for ${event.gate}: ${visibleText(event.answer)}`)
         break
       case 'lock-waiting':
@@ -89,6 +92,11 @@ export function createLinesReporter(options: LinesOptions): Sink {
         say(event.node, ':', `${event.gate} holds after ${formatDuration(event.waitedMs)}${asked}`)
         break
       }
+      case 'node-ready': {
+        const answer = held.get(event.node)
+        say(event.node, ':', describeChange(event) + (answer ? `: ${visibleText(answer)}` : ''))
+        break
+      }
       default: {
         const text = describeChange(event)
         if (text) say(event.node, ':', text)
@@ -100,7 +108,8 @@ export function createLinesReporter(options: LinesOptions): Sink {
     // one failure cancels many: the end counts them
     if (event.type === 'node-cancelled') return event.because !== undefined
     if (event.type === 'gate-held') return node.step?.service === true
-    if (event.type === 'gate-answer') return node.startedAt !== undefined && event.at - node.startedAt < answerInterval
+    if (event.type === 'gate-answer' && !event.holds)
+      return node.startedAt !== undefined && event.at - node.startedAt < answerInterval
     if (node.step?.service) return event.type === 'node-started' && event.attempt === 1
     return isInner(node) && /^node-(started|done|reused|waiting)$/.test(event.type)
   }

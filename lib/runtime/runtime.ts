@@ -339,6 +339,8 @@ export interface Runtime extends RuntimeReader {
   restart(idOrName: string, options?: { readonly graceMs?: number } & Call): Promise<void>
   /** Resolves with the exit code once it has ended. */
   wait(idOrName: string, call?: Call): Promise<number>
+  /** Throws RUNTIME_NAME_TAKEN when another container has the name. */
+  rename(idOrName: string, name: string, call?: Call): Promise<void>
   /** Kills if need be. `volumes`: anonymous ones go too. */
   remove(idOrName: string, options?: { readonly volumes?: boolean } & Call): Promise<void>
   exec(idOrName: string, options: ExecOptions): Promise<ExecResult>

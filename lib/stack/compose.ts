@@ -86,7 +86,6 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
     const tasks = serviceTasks({
       model,
       service,
-      project,
       ground,
       image: images.get(imageOf(service, project))!,
       others: making,

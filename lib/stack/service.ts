@@ -1,24 +1,27 @@
 /** A compose service as three nodes, shown as one row: its container is created, started, and waited for. */
-
-import { join } from 'node:path'
 import { z } from 'zod'
-import type { ComposeModel, ComposeService } from '../compose/schema.ts'
-import { composeDependencies, inlineFiles } from '../compose/spec.ts'
+import type { ComposeService } from '../compose/schema.ts'
+import { composeDependencies } from '../compose/spec.ts'
 import { task } from '../config/define.ts'
-import type { Ambient } from '../context.ts'
 import { lazySchema } from '../engine/schema.ts'
 import { after, type Need, type Task } from '../engine/task.ts'
 import { DevstackError } from '../errors.ts'
 import { completedGate, healthyGate, runningGate } from '../gate/container.ts'
 import type { ContainerGate } from '../gate/gate.ts'
-import { type ContainerSpec, type ContainerSummary, labels, type ServiceHandle } from '../runtime/runtime.ts'
-import { readStoredSpec, specDifferences, specHash } from '../runtime/spec.ts'
-import { replaceFile } from '../state/checked.ts'
+import type { ServiceHandle } from '../runtime/runtime.ts'
+import {
+  containerOf,
+  type Described,
+  differencesOf,
+  handleOf,
+  lookFor,
+  makeContainer,
+  replaceContainer,
+  type Telling,
+  type Working,
+} from './container.ts'
 import type { BuiltImage } from './image.ts'
 import { snapshot } from './snapshot.ts'
-
-/** Id of the image a container was made from: a rebuilt image keeps its tag. */
-const imageLabel = 'devstack.image'
 
 /** A schema of ServiceHandle. */
 export const serviceHandle = lazySchema(() =>
@@ -56,18 +59,11 @@ export interface ServiceTasks {
   readonly gates: readonly ContainerGate<ServiceHandle>[]
   /** What makes its container another one than described, in words; `undefined` without a container. Looks anew. */
   differences(context: Working, image: BuiltImage): Promise<readonly string[] | undefined>
-  /** Makes its container anew and starts it, whatever it was; all others stay as they are, and no gate is waited for. */
-  replace(context: Working & { log(text: string): void }, image: BuiltImage): Promise<ServiceHandle>
+  /** Makes its container anew, whatever it was, and waits for its gates; all others stay as they are. */
+  replace(context: Telling, image: BuiltImage): Promise<ServiceHandle>
 }
 
-/** What is needed to act on one service outside of its tasks. */
-export type Working = Pick<Ambient, 'runtime' | 'project'> & { readonly runId: string; readonly signal: AbortSignal }
-
-export interface ServiceOptions {
-  readonly model: ComposeModel
-  readonly service: ComposeService
-  readonly project: string
-  readonly specOf: (image: string, stateDirectory: string) => ContainerSpec
+export interface ServiceOptions extends Described {
   readonly image: Task<BuiltImage>
   /** Networks and volumes. */
   readonly ground: Task<unknown>
@@ -117,60 +113,9 @@ export function serviceTasks(options: ServiceOptions): ServiceTasks {
     gates,
     async differences(context, image) {
       const present = await lookFor(service.name, context)
-      return present && differencesOf(present, specFor(options, context, image), image)
+      return present && differencesOf(present, options, { context, image })
     },
-    async replace(context, image) {
-      const { runtime, signal } = context
-      const present = await lookFor(service.name, context)
-      if (present?.state === 'paused') await runtime.unpause(present.id, { signal })
-      const made = await makeContainer(options, context, { image, present })
-      await runtime.start(made.id, { signal })
-      const started = await runtime.inspect(made.id, { signal })
-      return started ? handleOf(started, service.name) : made
-    },
-  }
-}
-
-/** The service's container as it is now, not as the run first saw it. */
-async function lookFor(service: string, { runtime, project, signal }: Working): Promise<ContainerSummary | undefined> {
-  const filter = { [labels.project]: project.name, [labels.service]: service }
-  return (await runtime.containers(filter, { signal }))[0]
-}
-
-/** The container as described, with the labels by which it is found and compared. */
-function specFor(options: ServiceOptions, { project }: Pick<Working, 'project'>, image: BuiltImage): ContainerSpec {
-  const spec = options.specOf(image.tag, project.stateDirectory)
-  return { ...spec, labels: { ...spec.labels, [labels.directory]: project.directory, [imageLabel]: image.id } }
-}
-
-/** Creates the container, in place of the present one if there is any. */
-async function makeContainer(
-  { service, model, ...options }: ServiceOptions,
-  context: Working & { log(text: string): void },
-  { image, present }: { readonly image: BuiltImage; readonly present: ContainerSummary | undefined },
-): Promise<ServiceHandle> {
-  const { runtime, signal, project, log } = context
-  const spec = specFor({ service, model, ...options }, context, image)
-  for (const { name, content } of inlineFiles(model, service)) {
-    replaceFile(join(project.stateDirectory, 'files', name), Buffer.from(content), { mode: 0o644 })
-  }
-  if (present) {
-    await runtime.stop(present.id, { signal })
-    await runtime.remove(present.id, { signal })
-  }
-  const { id, warnings } = await runtime.create(
-    { ...spec, labels: { ...spec.labels, [labels.run]: context.runId } },
-    { signal },
-  )
-  for (const warning of warnings) log(warning)
-  return {
-    id,
-    name: spec.name,
-    service: service.name,
-    project: spec.project,
-    image: image.id,
-    addresses: fixedAddresses(spec),
-    ports: [...spec.ports],
+    replace: (context, image) => replaceContainer(options, context, { image, gates }),
   }
 }
 
@@ -221,7 +166,7 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
       const { image } = context.needs
       const present = await containerOf(context, service.name)
       if (!present) return { state: 'stale', cause: 'there is no container yet' }
-      const differences = differencesOf(present, specFor(options, context, image), image)
+      const differences = differencesOf(present, options, { context, image })
       if (differences.length === 0)
         return { state: 'fresh', cause: 'as described', value: handleOf(present, service.name) }
       return { state: 'stale', cause: `is recreated: ${differences[0]}`, differences }
@@ -230,22 +175,12 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
       const { image } = context.needs
       const present = await containerOf(context, service.name)
       if (present) {
-        const differences = differencesOf(present, specFor(options, context, image), image)
+        const differences = differencesOf(present, options, { context, image })
         context.log(`recreating: ${differences.join('; ')}`)
       }
       return makeContainer(options, context, { image, present })
     },
   })
-}
-
-/** What makes the container another one than described, in words; empty when nothing does. */
-function differencesOf(present: ContainerSummary, spec: ContainerSpec, image: BuiltImage): readonly string[] {
-  if (present.state === 'dead' || present.state === 'removing') return [`its container is ${present.state}`]
-  if (present.labels[imageLabel] !== image.id) return [`image ${image.tag} is another one now`]
-  if (present.labels[labels.hash] === specHash(spec)) return []
-  const was = readStoredSpec(present.labels)
-  const differences = was ? specDifferences(was, spec) : []
-  return differences.length > 0 ? differences : ['its description changed']
 }
 
 function startTask(options: ServiceOptions, create: Task<ServiceHandle>): Task<ServiceHandle> {
@@ -289,31 +224,4 @@ function startTask(options: ServiceOptions, create: Task<ServiceHandle>): Task<S
       return started ? handleOf(started, service.name) : container
     },
   })
-}
-
-/** The service's container in the run's look at the project. */
-export async function containerOf(
-  context: Parameters<typeof snapshot>[0],
-  service: string,
-): Promise<ContainerSummary | undefined> {
-  return (await snapshot(context)).find(({ labels: found }) => found[labels.service] === service)
-}
-
-/** A listed container as the value that flows along edges. */
-export function handleOf(container: ContainerSummary, service: string): ServiceHandle {
-  return {
-    id: container.id,
-    name: container.name,
-    service,
-    project: container.labels[labels.project] ?? '',
-    image: container.imageId,
-    addresses: { ...container.addresses },
-    ports: [...container.ports],
-  }
-}
-
-/** Addresses that are known before the start. */
-function fixedAddresses(spec: ContainerSpec): Record<string, string> {
-  if (!spec.networks.every(({ ipv4Address }) => ipv4Address !== undefined)) return {}
-  return Object.fromEntries(spec.networks.map(({ network, ipv4Address }) => [network, ipv4Address!]))
 }

@@ -92,7 +92,7 @@ const runEvent = z.discriminatedUnion('type', [
   node('node-progress', { progress }),
   node('node-retry', { attempt: z.number(), delayMs: milliseconds, error }),
   node('gate-waiting', { gate: z.string() }),
-  node('gate-answer', { gate: z.string(), answer: z.string() }),
+  node('gate-answer', { gate: z.string(), answer: z.string(), holds: z.literal(true).optional() }),
   node('gate-held', { gate: z.string(), waitedMs: milliseconds, asked: z.number() }),
   node('lock-waiting', { lock: z.string(), holder: z.string() }),
   node('node-ready', { value: json, durationMs: milliseconds }),

@@ -45,7 +45,7 @@ function backendReady(): Probe<ServiceHandle> {
   }
 }
 
-/** Gates of the two, by service name. */
+/** Their gates, by service name. */
 export function applicationGates(): Record<string, ContainerGate<ServiceHandle>> {
   return {
     backend: gate({
@@ -53,6 +53,12 @@ export function applicationGates(): Record<string, ContainerGate<ServiceHandle>>
       question: 'GET /actuator/health/readiness',
       probe: backendReady(),
       within: '120s',
+    }),
+    gateway: gate({
+      description: 'gateway leads to the backend',
+      question: 'GET :8080/actuator/health/liveness',
+      probe: http({ port: backendPort, path: '/actuator/health/liveness' }),
+      within: '60s',
     }),
     frontend: gate({
       description: 'frontend serves',

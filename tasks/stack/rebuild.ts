@@ -11,7 +11,7 @@ import {
   z,
 } from '../../lib/index.ts'
 import { record } from './health.ts'
-import { type Around, isMember, type LifecycleOptions, ready, replicated, seconds } from './starting.ts'
+import { type Around, isMember, type LifecycleOptions, replicated, seconds } from './starting.ts'
 
 export const rebuildParams = z.object({
   cache: z.boolean().default(true).describe('take unchanged layers of earlier builds; --no-cache builds all of them'),
@@ -43,7 +43,7 @@ export function rebuildTask(
         return
       }
       const began = performance.now()
-      await replaceService({ service, tasks, image }, context, options)
+      await replaceService({ service, tasks, image }, context)
       log(`${service} runs ${image.tag}, healthy ${seconds(performance.now() - began)} after its image was built`)
       await record('rebuild', context, options)
     },
@@ -60,10 +60,8 @@ export interface Replacement {
 export async function replaceService(
   { service, tasks, image }: Replacement,
   context: Around & { readonly runId: string; log(text: string): void },
-  options: LifecycleOptions,
 ): Promise<void> {
   await tasks.replace(context, image)
-  await ready(service, context, options)
   if (isMember(service)) await replicated(context)
 }
 

@@ -1,5 +1,6 @@
 /** `up`: the whole stack, healthy; what is healthy and unchanged stays as it is. */
 import {
+  type Ambient,
   formatDuration,
   type LoadedStack,
   labels,
@@ -9,7 +10,7 @@ import {
   task,
   z,
 } from '../../lib/index.ts'
-import { projectContainers, serviceOf } from './handles.ts'
+import { projectContainers } from './handles.ts'
 import { keep } from './history.ts'
 import { formatServices } from './table.ts'
 
@@ -50,21 +51,23 @@ export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> 
           isHandle(entry[1]),
         ),
       )
-      // what another set of files left: it would use the same names and ports
-      const wanted = new Set(Object.keys(handles))
+      // what another set of files left: it would use the same names and ports; and what a killed upgrade left
+      const wanted = new Set(Object.values(handles).map(({ id }) => id))
       const orphans = context.params.services?.length
         ? []
         : (await projectContainers(context)).filter(
-            (one) => one.labels[labels.service] !== undefined && !wanted.has(serviceOf(one)),
+            (one) => one.labels[labels.service] !== undefined && !wanted.has(one.id),
           )
       await Promise.all(orphans.map(({ id }) => runtime.remove(id, { signal })))
-      if (orphans.length > 0) log(`removed ${orphans.map(serviceOf).join(', ')}, which the files do not name any more`)
+      if (orphans.length > 0)
+        log(`removed ${orphans.map(({ name }) => name).join(', ')}: the files do not name them any more`)
       const went = rows()
+      const now = await answersNow(context, { went, handles, stack: await options.load(context.params) })
       const table = Object.values(handles).map((handle) => ({
         service: handle.service,
         state: 'running',
         healthy: true,
-        detail: went.get(handle.service)?.answer ?? '',
+        detail: now.get(handle.service) ?? '',
         ports: handle.ports,
         took: formatDuration(went.get(handle.service)?.durationMs ?? 0),
       }))
@@ -73,6 +76,28 @@ export function upTask(options: UpOptions): Task<Record<string, ServiceHandle>> 
       return handles
     },
   })
+}
+
+/** What each service says of itself at the end: a leader may have changed since a gate was asked. */
+async function answersNow(
+  context: Ambient & { readonly signal: AbortSignal },
+  run: {
+    readonly went: ReturnType<Ambient['rows']>
+    readonly handles: Readonly<Record<string, ServiceHandle>>
+    readonly stack: LoadedStack
+  },
+): Promise<ReadonlyMap<string, string>> {
+  const known = new Map([...run.went].map(([service, { answer }]) => [service, answer ?? '']))
+  // where nothing had to be waited for, the answers are new
+  if (![...run.went.values()].some(({ durationMs }) => durationMs > 1000)) return known
+  await Promise.all(
+    Object.values(run.handles).map(async (handle) => {
+      const gate = run.stack.services.get(handle.service)?.gates.at(-1)
+      const answer = await gate?.ask?.(handle, context)
+      if (answer?.healthy) known.set(handle.service, answer.detail)
+    }),
+  )
+  return known
 }
 
 function isHandle(value: unknown): value is ServiceHandle {

@@ -67,7 +67,7 @@ export function upgradeTask(options: UpgradeOptions): Task<undefined> {
       const replace = async (service: string): Promise<void> => {
         const from = performance.now()
         const tasks = serviceNamed(stack, service)
-        await replaceService({ service, tasks, image: images[service]! }, context, options)
+        await replaceService({ service, tasks, image: images[service]! }, context)
         // the next one goes only when this one is back
         await settled(context, options)
         log(`${service} replaced, all healthy after ${seconds(performance.now() - from)}`)

@@ -30,7 +30,7 @@ function composeFile(round: number): string {
   const data = (folder: string): string =>
     `{ image: ${place.project}-${folder}, build: { context: '${repository}/infrastructure/${folder}', labels: { round: '${round}' } } }`
   const application = (name: string): string =>
-    `{ image: ${place.project}-${name}, build: { context: '${place.directory}/${name}' } }`
+    `{ image: ${place.project}-${name}, build: { context: '${place.directory}/${name}', labels: { round: '${round}' } } }`
   const services = [
     ...[1, 2, 3].map((n) => `  postgres${n}: ${data('postgres')}`),
     ...[1, 2, 3].map((n) => `  redis${n}: ${data('redis')}`),
@@ -113,7 +113,7 @@ test.after(async () => {
     await engineCall(`/images/${project}-${name}?force=true`, { method: 'DELETE' })
 })
 
-/** Clients of the backend that write and read all the while, and remember what was confirmed. */
+/** Clients that write to the backend and read from both all the while, and remember what was confirmed. */
 class Load {
   readonly #stop = new AbortController()
   readonly #clients: readonly Promise<void>[]
@@ -121,8 +121,25 @@ class Load {
   readonly failures: string[] = []
   slowestMs = 0
 
-  constructor(address: string) {
-    this.#clients = [1, 2, 3, 4].map((client) => this.#work(address, client))
+  constructor(backend: string, frontend: string) {
+    this.#clients = [
+      ...[1, 2, 3, 4].map((client) => this.#work(backend, client)),
+      this.#read(`${frontend}/api/health`),
+      this.#read(frontend),
+    ]
+  }
+
+  async #read(address: string): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        const answer = await fetch(address)
+        const text = await answer.text()
+        if (answer.status !== 200) this.failures.push(`GET ${address} ${answer.status} ${text.slice(0, 100)}`)
+      } catch (thrown) {
+        this.failures.push(`GET ${address} ${String((thrown as { cause?: unknown }).cause ?? thrown)}`)
+      }
+      await delay(20)
+    }
   }
 
   async #work(address: string, client: number): Promise<void> {
@@ -157,12 +174,12 @@ class Load {
 if (engine.state === 'missing') {
   test.skip(`not run: ${engine.reason}`, () => {})
 } else {
-  test('upgrade replaces PostgreSQL and Redis under load: no failed request, no confirmed write lost', async () => {
+  test('upgrade replaces databases and applications under load: no failed request, no confirmed write lost', async () => {
     await run('up')
     await run('migrate')
     const before = await ids()
     place.write({ 'compose.yml': composeFile(2) })
-    const load = new Load(url('backend'))
+    const load = new Load(url('backend'), url('frontend'))
     let said: string
     try {
       said = await run('upgrade')
@@ -177,7 +194,7 @@ if (engine.state === 'missing') {
     const replaced = Object.keys(before).filter((name) => before[name] !== after[name])
     assert.equal(
       replaced.map((name) => name.split('-').at(-2)),
-      ['postgres1', 'postgres2', 'postgres3', 'redis1', 'redis2', 'redis3'],
+      ['backend', 'frontend', 'postgres1', 'postgres2', 'postgres3', 'redis1', 'redis2', 'redis3'],
     )
     assert.equal(load.failures, [])
     assert.ok(load.confirmed.length > 50)

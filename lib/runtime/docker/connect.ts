@@ -101,6 +101,7 @@ export function connect(options: ConnectOptions): Runtime {
     unpause: async (id, call) => (await on('containers', call?.signal)).unpause(id, call),
     restart: async (id, restart) => (await on('containers', restart?.signal)).restart(id, restart),
     wait: async (id, call) => (await on('containers', call?.signal)).wait(id, call),
+    rename: async (id, name, call) => (await on('containers', call?.signal)).rename(id, name, call),
     remove: async (id, remove) => (await on('containers', remove?.signal)).remove(id, remove),
     exec: async (id, exec) => (await on('exec', exec.signal)).exec(id, exec),
     execInteractive: async (id, exec) => (await on('exec', exec.signal)).execInteractive(id, exec),

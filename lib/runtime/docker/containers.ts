@@ -20,6 +20,7 @@ type Calls = Pick<
   | 'unpause'
   | 'restart'
   | 'wait'
+  | 'rename'
   | 'remove'
   | 'connect'
   | 'disconnect'
@@ -191,6 +192,10 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         signal: call?.signal,
       })
       return answers.read(answers.waited, text, about('Waiting for', idOrName)).StatusCode
+    },
+
+    async rename(idOrName, name, call) {
+      await post(idOrName, { verb: 'Renaming', at: '/rename', query: { name }, signal: call?.signal })
     },
 
     async remove(idOrName, remove) {

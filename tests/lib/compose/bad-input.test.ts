@@ -342,7 +342,7 @@ const unsupported: readonly (readonly [string, string])[] = [
   ['deploy.endpoint_mode', 'vip'],
   ['deploy.labels', '{ a: b }'],
   ['deploy.placement', '{ constraints: [a] }'],
-  ['deploy.update_config', '{ parallelism: 2 }'],
+  ['deploy.update_config.delay', '5s'],
   ['deploy.rollback_config', '{ parallelism: 2 }'],
   ['deploy.restart_policy.delay', '5s'],
   ['deploy.restart_policy.window', '5s'],
@@ -366,8 +366,22 @@ for (const [key, value] of unsupported) {
 }
 
 test('values that would need several containers or a swarm are refused', async () => {
-  const lines = ['scale: 2', 'deploy: { replicas: 3 }', 'deploy: { mode: global }', 'links: ["db:database"]']
+  const lines = [
+    'scale: 2',
+    'deploy: { replicas: 3 }',
+    'deploy: { mode: global }',
+    'deploy: { update_config: { parallelism: 2 } }',
+    'links: ["db:database"]',
+  ]
   for (const line of lines) assert.is((await refusal(() => load(web(line)))).code, 'COMPOSE_UNSUPPORTED', line)
+})
+
+test('what is there once can not be shared with the container that comes', async () => {
+  const startFirst = 'deploy: { update_config: { order: start-first } }'
+  const fixed = await refusal(() => load(web(`ports: ["8080:80"]\n${startFirst}`)))
+  assert.is(fixed.code, 'COMPOSE_START_FIRST')
+  assert.match(fixed.message, 'both want the port 8080')
+  await load(web(`ports: ["127.0.0.1::80"]\n${startFirst}`))
 })
 
 test('harmless values of such keys pass', async () => {

@@ -8,7 +8,7 @@ import { buildGraph, type Graph } from '../../../lib/engine/graph.ts'
 import type { Task } from '../../../lib/engine/task.ts'
 import { type ContainerSummary, labels } from '../../../lib/runtime/runtime.ts'
 import { composeDependenciesOf, type LoadedStack, loadStack, numberOf } from '../../../lib/stack/compose.ts'
-import { handleOf } from '../../../lib/stack/service.ts'
+import { handleOf } from '../../../lib/stack/container.ts'
 import { refusal } from '../../support/refusal.ts'
 
 const test = suite('stack tasks')
