@@ -138,6 +138,35 @@ function undoesOf(directory: string, runId: string): readonly RunEvent[] {
     )
 }
 
+/** How a node failed when it last came to an end. */
+export interface LastFailure {
+  readonly runId: string
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  readonly message: string
+}
+
+/** Runs that are looked through for a node's last end. */
+const searched = 20
+
+/** Those of the nodes whose last end was a failure. Journals that can not be read tell nothing. */
+export function lastFailures(loaded: LoadedConfig, nodes: Iterable<string>): ReadonlyMap<string, LastFailure> {
+  const failures = new Map<string, LastFailure>()
+  const open = new Set(nodes)
+  for (const info of listRuns(stateOf(loaded)).slice(0, searched)) {
+    if (info.state === 'unreadable' || info.undoes !== undefined) continue
+    for (const event of readJournal(info.file).events.toReversed()) {
+      if (event.node === undefined || !open.has(event.node)) continue
+      if (!/^node-(done|ready|reused|failed)$/.test(event.type)) continue
+      open.delete(event.node)
+      if (event.type === 'node-failed')
+        failures.set(event.node, { runId: info.runId, at: event.at, message: event.error.message })
+    }
+    if (open.size === 0) break
+  }
+  return failures
+}
+
 /** The targets of a recorded run, validated against today's config. */
 export function recordedTargets(record: RunRecord, loaded: LoadedConfig): Promise<readonly TaskTarget[]> {
   return targetsNamed(

@@ -231,8 +231,9 @@ export class Scheduler {
       const from = work[at]!
       for (const dependent of from.entry.dependents) {
         if (dependent.state !== 'waiting') continue
-        const optional = dependent.node.needs.every((need) => need.node !== from.entry.node.id || need.optional)
-        if (from.outcome === 'succeeded' || optional) {
+        const optional = (): boolean =>
+          dependent.node.needs.every((need) => need.node !== from.entry.node.id || need.optional)
+        if (from.outcome === 'succeeded' || optional()) {
           dependent.missing -= 1
           if (dependent.missing === 0) this.#enqueue(dependent)
           continue

@@ -32,6 +32,22 @@ for (const [file, text] of [
   })
 }
 
+configs('compose: of a YAML config makes tasks of the services, for one file and for several', async ({ test }) => {
+  test.write({
+    'compose.yaml': 'services:\n  cache:\n    image: debian:bookworm-slim\n',
+    'more.yaml': 'services:\n  queue:\n    image: debian:bookworm-slim\n    depends_on: [cache]\n',
+    'devstack.config.yaml': 'compose: compose.yaml\ntasks:\n  greet:\n    run: echo hello\n',
+  })
+  assert.match(await test.succeed(['list']), 'greet')
+  const one = await test.succeed(['graph', 'up', '--format', 'mermaid'])
+  assert.match(one, '"cache"')
+  assert.not.match(one, 'queue')
+  test.write({ 'devstack.config.yaml': 'compose: [compose.yaml, more.yaml]\n' })
+  assert.match(await test.succeed(['graph', 'up', '--format', 'mermaid']), /cache[\s\S]*queue/)
+  test.write({ 'devstack.config.yaml': 'compose: missing.yaml\n' })
+  assert.match(await test.refused(['plan', 'up']), 'missing.yaml')
+})
+
 configs('no config at all says how to get one', async ({ test }) => {
   const refused = await test.refused(['list'])
   assert.match(refused, 'There is no devstack config')

@@ -104,6 +104,26 @@ plans('why names the file, the param and the variable that differ', async ({ tes
   assert.match(await why(), 'src/c.txt')
 })
 
+plans('why says how the last run of a task failed, until it has succeeded', async ({ test }) => {
+  const config = (body: string) => `import { defineConfig, task } from 'devstack'
+export default defineConfig({ tasks: { pack: task({ inputs: ['src/**'], run: () => { ${body} } }) } })`
+  test.write({ 'devstack.config.ts': config("throw new Error('no space left')") })
+  assert.not.match(await test.succeed(['why', 'pack']), 'failed')
+  await test.run(['run', 'pack'])
+  const [run] = JSON.parse(await test.succeed(['runs', '--json'])) as { runId: string; startedAt: number }[]
+  const day = new Date(run!.startedAt).toISOString().slice(0, 10)
+  assert.match(
+    await test.succeed(['why', 'pack']),
+    new RegExp(`failed the last time, in run ${run!.runId} at ${day} [\\d:]+: .*no space left`),
+  )
+  const [step] = JSON.parse(await test.succeed(['why', 'pack', '--json'])) as { lastFailure: { runId: string } }[]
+  assert.is(step!.lastFailure.runId, run!.runId)
+  test.write({ 'devstack.config.ts': config('') })
+  await test.succeed(['run', 'pack'])
+  test.write({ 'src/b.txt': 'changed\n' })
+  assert.not.match(await test.succeed(['why', 'pack']), 'failed')
+})
+
 plans('planning can not act, whatever a task tries', async ({ test }) => {
   const ended = await test.run(['plan', 'writing'])
   assert.is(ended.exitCode, 1)

@@ -154,7 +154,10 @@ resumes('journals that are empty, torn, corrupt or newer', async ({ test }) => {
   bad(text.replace('"format":1', '"format":99'))
   assert.match(await test.refused(['show', 'bad000'], { exitCode: 1 }), 'newer devstack')
   bad('{"a":1}\n' + text)
-  assert.match(await test.refused(['show', 'bad000'], { exitCode: 1 }), 'no event')
+  const corrupt = /Line 1 of the journal is no event[\s\S]*bad000\.jsonl:1\n[\s\S]*\{"a":1\}[\s\S]*Remove the file/
+  assert.match(await test.refused(['show', 'bad000'], { exitCode: 1 }), corrupt)
+  assert.match(await test.succeed(['runs']), /bad000 +unreadable/)
+  assert.match(await test.succeed(['runs']), corrupt)
   assert.match(await test.refused(['show', 'nope']), 'There is no run "nope"')
   await test.succeed(['run', 'first'])
 })
