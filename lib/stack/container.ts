@@ -69,7 +69,9 @@ export function differencesOf(
   { context, image }: { readonly context: Pick<Working, 'project'>; readonly image: BuiltImage },
 ): readonly string[] {
   if (present.state === 'dead' || present.state === 'removing') return [`its container is ${present.state}`]
-  if (present.labels[imageLabel] !== image.id) return [`image ${image.tag} is another one now`]
+  // made from what its tag meant at that moment: another checkout may have given the tag away just before
+  if (present.imageId !== image.id || present.labels[imageLabel] !== image.id)
+    return [`image ${image.tag} is another one now`]
   const spec = specFor(described, context, image)
   if (present.labels[labels.hash] === specHash(spec)) return []
   const was = readStoredSpec(present.labels)

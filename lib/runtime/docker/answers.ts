@@ -293,6 +293,11 @@ export function familiar(image: string): string {
   return image.replace(/^docker\.io\/(library\/)?/, '')
 }
 
+/** An image's id as Docker writes it; Podman leaves the algorithm out. */
+export function digest(id: string): string {
+  return id.startsWith('sha256:') ? id : `sha256:${id}`
+}
+
 /** RFC 3339 as milliseconds since the epoch; 0 for the engine's zero time. */
 export function instant(at: string): number {
   const ms = Date.parse(at)

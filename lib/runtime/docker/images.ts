@@ -33,7 +33,7 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
     if (status === 404) return undefined
     const found = answers.read(answers.imageInspect, text, doing)
     return {
-      id: found.Id.startsWith('sha256:') ? found.Id : `sha256:${found.Id}`,
+      id: answers.digest(found.Id),
       tags: found.RepoTags.map(answers.familiar),
       labels: found.Config?.Labels ?? {},
       sizeBytes: found.Size,

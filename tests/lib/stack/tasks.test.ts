@@ -112,6 +112,9 @@ test('a container is adopted when it is as described, and recreated when not, sa
   const other = await observe([summary()])
   assert.is(other.state, 'stale')
   assert.match(other.cause, 'image x is another one now')
+  const labelled = { ...summary().labels, 'devstack.image': 'sha256:1' }
+  const given = await observe([summary({ labels: labelled, imageId: 'sha256:2' })])
+  assert.match(given.cause, 'image x is another one now')
   const dead = await observe([summary({ state: 'dead' })])
   assert.match(dead.cause, 'dead')
 })
