@@ -76,10 +76,13 @@ export function writeWhole(file: string, content: string): FileManifest {
   return sink.finish()
 }
 
+/** Ends the names of small files that are not whole yet. */
+export const unfinished = '.tmp'
+
 /** Replaces a small file's content without ever showing half of it. */
 export async function replaceWhole(file: string, content: string): Promise<void> {
   const { rename, rm } = await import('node:fs/promises')
-  const draft = `${file}.${process.pid}.tmp`
+  const draft = `${file}.${process.pid}${unfinished}`
   await rm(draft, { force: true })
   writeWhole(draft, content)
   await rename(draft, file)

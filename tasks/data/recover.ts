@@ -1,7 +1,7 @@
 /** What the next command does about what a killed one left: drafts, throwaway containers, a half-done restore. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { messageOf, type Pack, stateOf } from '../../lib/index.ts'
+import { messageOf, type Pack, type ProcessIdentity, stateOf } from '../../lib/index.ts'
 import { postgresRuns } from './cluster.ts'
 import type { DataSettings, Working } from './options.ts'
 import { recoverRestore } from './restore.ts'
@@ -25,7 +25,7 @@ export function recovery(settings: () => DataSettings | undefined): NonNullable<
     if (existsSync(markers) && readdirSync(markers).length > 0) await removeScratch(working, markers)
     await endSnapshot(own, working)
     const state = readRestoreState(own)
-    if (!state || (state.owner && stateOf(state.owner) !== 'dead')) return
+    if (!state || lives(state.owner)) return
     try {
       if (!(await postgresRuns(working))) {
         note(
@@ -33,12 +33,19 @@ export function recovery(settings: () => DataSettings | undefined): NonNullable<
         )
         return
       }
-      await claimed(own, () => recoverRestore(own, working))
+      await claimed(own, signal, async () => {
+        if (!lives(readRestoreState(own)?.owner)) await recoverRestore(own, working)
+      })
     } catch (thrown) {
       signal.throwIfAborted()
       note(`A restore of backup ${state.backup} was broken off and can not be ended yet: ${messageOf(thrown)}`)
     }
   }
+}
+
+/** Who began something is still at it. */
+function lives(owner: ProcessIdentity | undefined): boolean {
+  return owner !== undefined && stateOf(owner) !== 'dead'
 }
 
 async function removeScratch(working: Working, markers: string): Promise<void> {
@@ -55,9 +62,11 @@ async function removeScratch(working: Working, markers: string): Promise<void> {
 
 async function endSnapshot(settings: DataSettings, working: Working): Promise<void> {
   const state = readSnapshotState(settings)
-  if (!state || (state.identity && stateOf(state.identity) !== 'dead')) return
+  if (!state || lives(state.identity)) return
   try {
-    await claimed(settings, () => recoverSnapshot(settings, working))
+    await claimed(settings, working.signal, async () => {
+      if (!lives(readSnapshotState(settings)?.identity)) await recoverSnapshot(settings, working)
+    })
   } catch (thrown) {
     working.signal.throwIfAborted()
     working.log(`A snapshot was broken off and can not be ended yet: ${messageOf(thrown)}`)

@@ -155,7 +155,12 @@ async function untilLoaded(working: Working, handle: ServiceHandle, cli: Cli): P
     if (answer === 'PONG') return
     working.signal.throwIfAborted()
     const alive = await working.runtime.exec(handle.id, {
-      command: ['sh', '-c', `grep -qs redis-server /proc/[0-9]*/comm || { tail -n 5 ${scratchFolder}/log; exit 1; }`],
+      // of a process that has ended nothing is left but its name: nobody waits for it here
+      command: [
+        'sh',
+        '-c',
+        `grep -qs ^redis-server /proc/[0-9]*/cmdline || { tail -n 5 ${scratchFolder}/log; exit 1; }`,
+      ],
       signal: working.signal,
     })
     if (alive.exitCode !== 0 || Date.now() > until) throw scratchRedis(alive.stdout || answer)

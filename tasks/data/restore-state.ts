@@ -5,10 +5,11 @@
  *     switching  the new ones are whole and compared; names are swapped, Redis is replaced             -> finished
  *     clearing   everything is in place; the old databases are dropped                                 -> finished
  */
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, linkSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf, type ProcessIdentity, parseIdentity, stateOf, thisProcess, z } from '../../lib/index.ts'
-import { replaceWhole, syncFolder } from './files.ts'
+import { replaceWhole, syncFolder, unfinished, writePrivate } from './files.ts'
 import type { DataSettings } from './options.ts'
 import { openShelf } from './shelf.ts'
 
@@ -28,7 +29,6 @@ export interface RestoreState {
 }
 
 const stateFile = (settings: DataSettings): string => join(settings.backups, '.restore.json')
-const claimFile = (settings: DataSettings): string => join(settings.backups, '.restore.claim')
 
 /** While it is being filled. */
 export const fillingName = (index: number): string => `devstack_restoring_${index}`
@@ -64,27 +64,35 @@ export function clearRestoreState(settings: DataSettings): void {
   if (existsSync(settings.backups)) syncFolder(settings.backups)
 }
 
-/** Runs `use` unless another process that lives is at it. Gives whether it ran. */
-export async function claimed(settings: DataSettings, use: () => Promise<void>): Promise<boolean> {
-  const file = claimFile(settings)
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  for (let tried = 0; ; tried += 1) {
-    try {
-      const descriptor = openSync(file, 'wx', 0o600)
-      writeSync(descriptor, JSON.stringify(thisProcess()))
-      closeSync(descriptor)
-      break
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
-      const holder = parseIdentity(parseJson(readFileSync(file, 'utf8')))
-      if (tried > 0 || (holder && stateOf(holder) !== 'dead')) return false
-      rmSync(file, { force: true })
+/** Runs `use`, which must look again at what there is to do: another process that is at it is waited for. */
+export async function claimed(settings: DataSettings, signal: AbortSignal, use: () => Promise<void>): Promise<void> {
+  const file = join(settings.backups, '.restore.claim')
+  const draft = `${file}.${process.pid}${unfinished}`
+  openShelf(settings.backups)
+  writePrivate(draft, JSON.stringify(thisProcess()))
+  try {
+    while (!linked(draft, file)) {
+      const holder = parseIdentity(parseJson(existsSync(file) ? readFileSync(file, 'utf8') : ''))
+      if (holder && stateOf(holder) !== 'dead') await delay(100, undefined, { signal })
+      else rmSync(file, { force: true })
     }
+  } finally {
+    rmSync(draft, { force: true })
   }
   try {
     await use()
-    return true
   } finally {
     rmSync(file, { force: true })
+  }
+}
+
+/** Gives the file a second name with all that is in it, unless that name is taken. */
+function linked(file: string, name: string): boolean {
+  try {
+    linkSync(file, name)
+    return true
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw thrown
   }
 }

@@ -178,13 +178,14 @@ async function finish(settings: DataSettings, working: Working, state: RestoreSt
 /** The new databases get their names, all in one transaction. Clients are cut off and connect to the new ones. */
 async function swapNames(cluster: Cluster, working: Working, names: readonly string[]): Promise<void> {
   await withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
-    const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database')
-    const present = new Set(rows.map(({ name }) => name))
-    const due = names.flatMap((name, index) => (present.has(fillingName(index)) ? [{ name, index }] : []))
-    const old = due.filter(({ name }) => present.has(name))
-    for (const { name } of old) await client.query(`ALTER DATABASE ${identifier(name)} ALLOW_CONNECTIONS false`)
-    const closing = due.flatMap(({ name, index }) => [name, fillingName(index)]).map(literal)
-    for (let tried = 0; due.length > 0; tried += 1) {
+    for (let tried = 0; ; tried += 1) {
+      const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database')
+      const present = new Set(rows.map(({ name }) => name))
+      const due = names.flatMap((name, index) => (present.has(fillingName(index)) ? [{ name, index }] : []))
+      if (due.length === 0) return
+      const old = due.filter(({ name }) => present.has(name))
+      for (const { name } of old) await client.query(`ALTER DATABASE ${identifier(name)} ALLOW_CONNECTIONS false`)
+      const closing = due.flatMap(({ name, index }) => [name, fillingName(index)]).map(literal)
       await client.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (${closing.join(', ')})`,
       )
@@ -198,8 +199,8 @@ async function swapNames(cluster: Cluster, working: Working, names: readonly str
         return
       } catch (thrown) {
         await client.query('ROLLBACK')
-        // object_in_use: a session takes its time to end
-        if ((thrown as { code?: string }).code !== '55006' || tried > 5) throw thrown
+        // 55006: a session takes its time to end; 3D000: what a killed restore had sent was carried out meanwhile
+        if (!/^(55006|3D000)$/.test((thrown as { code?: string }).code ?? '') || tried > 5) throw thrown
       }
     }
   })
@@ -207,6 +208,9 @@ async function swapNames(cluster: Cluster, working: Working, names: readonly str
 
 async function dropDatabases(cluster: Cluster, working: Working, names: readonly string[]): Promise<void> {
   await withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
+    // the server goes on with what a killed restore had sent, and would make one after it was dropped
+    await client.query(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+      WHERE application_name = 'devstack' AND query LIKE 'CREATE DATABASE "devstack\\_restoring\\_%' AND state = 'active'`)
     for (const name of names) await client.query(`DROP DATABASE IF EXISTS ${identifier(name)} WITH (FORCE)`)
   })
 }

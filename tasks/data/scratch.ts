@@ -56,7 +56,6 @@ export async function withScratch<T>(
       mounts: [],
       networks: [],
       restart: { name: 'no' },
-      init: true,
       shmSizeBytes: 256 * 1024 * 1024,
       ...more,
     },

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DevstackError, messageOf, parseIdentity, stateOf, suggest, thisProcess } from '../../lib/index.ts'
-import { syncFolder, writePrivate, writeWhole } from './files.ts'
+import { syncFolder, unfinished, writePrivate, writeWhole } from './files.ts'
 import { type Manifest, manifestFile, readManifest } from './manifest.ts'
 
 const draftPrefix = '.draft-'
@@ -118,13 +118,14 @@ export function prune(shelf: string, keep: number, protect: readonly string[] = 
   return old.map(({ id }) => id)
 }
 
-/** Removes drafts whose makers are dead. Gives their ids. */
+/** Removes drafts whose makers are dead, and notes that were never finished. Gives the ids of the drafts. */
 export function removeDeadDrafts(shelf: string): readonly string[] {
   if (!existsSync(shelf)) return []
   const removed: string[] = []
   for (const name of readdirSync(shelf)) {
-    if (!name.startsWith(draftPrefix)) continue
     const folder = join(shelf, name)
+    if (name.endsWith(unfinished) && !isFresh(folder)) rmSync(folder, { force: true })
+    if (!name.startsWith(draftPrefix)) continue
     if (ownerState(folder) !== 'dead') continue
     rmSync(folder, { recursive: true, force: true })
     removed.push(name.slice(draftPrefix.length))
@@ -138,7 +139,11 @@ function ownerState(folder: string): 'alive' | 'dead' | 'unknown' {
     const identity = parseIdentity(JSON.parse(readFileSync(join(folder, ownerFile), 'utf8')))
     return identity ? stateOf(identity) : 'dead'
   } catch {
-    const age = Date.now() - (statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0)
-    return age < 10_000 ? 'alive' : 'dead'
+    return isFresh(folder) ? 'alive' : 'dead'
   }
+}
+
+/** Touched within the last ten seconds: whoever made it may still be at it. */
+function isFresh(path: string): boolean {
+  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 10_000
 }

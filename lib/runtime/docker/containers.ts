@@ -163,7 +163,16 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     },
 
     async pause(idOrName, call) {
-      await tolerate(/already paused/i, () => post(idOrName, { verb: 'Pausing', at: '/pause', signal: call?.signal }))
+      for (let tried = 1; ; tried += 1) {
+        try {
+          return await tolerate(/already paused/i, () =>
+            post(idOrName, { verb: 'Pausing', at: '/pause', signal: call?.signal }),
+          )
+        } catch (thrown) {
+          // on cgroup v1 a container that starts processes while it is being frozen thaws again
+          if (tried === 5 || !saidBy(thrown, /unable to freeze/i)) throw thrown
+        }
+      }
     },
 
     async unpause(idOrName, call) {
@@ -308,8 +317,12 @@ async function tolerate(said: RegExp, call: () => Promise<unknown>): Promise<voi
   try {
     await call()
   } catch (error) {
-    const { cause } = error as { cause?: unknown }
-    if (typeof cause === 'object' && cause !== null && 'message' in cause && said.test(String(cause.message))) return
-    throw error
+    if (!saidBy(error, said)) throw error
   }
+}
+
+/** Whether the engine refused with these words. */
+function saidBy(error: unknown, words: RegExp): boolean {
+  const { cause } = error as { cause?: unknown }
+  return typeof cause === 'object' && cause !== null && 'message' in cause && words.test(String(cause.message))
 }

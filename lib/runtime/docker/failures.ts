@@ -87,6 +87,12 @@ const rules: readonly Rule[] = [
     hint: 'Is the command in the image, executable, and made for this architecture?',
   },
   {
+    code: 'RUNTIME_INIT_MISSING',
+    when: /container-init binary not found/i,
+    message: (doing) => `${doing.what}: it asks for an init process (\`init: true\`), and Podman has none to give.`,
+    hint: 'Install it (on Debian and Ubuntu: apt-get install catatonit), or leave `init` out.',
+  },
+  {
     code: 'RUNTIME_PAUSED',
     when: /is paused|cannot exec in a paused|container state improper.*paused/i,
     message: (doing) => `${doing.what}: the container is paused.`,

@@ -55,6 +55,26 @@ test('what is started, stopped, paused or running already is fine', () =>
     },
   ))
 
+test('a container that starts processes while it is being frozen is asked again, but not for ever', () => {
+  let asked = 0
+  const unable = refuse(500, 'Cannot pause container: OCI runtime pause failed: unable to freeze: unknown')
+  return withEngine(
+    {
+      'POST /containers/c/pause': (...words) => {
+        asked += 1
+        return (asked < 3 ? unable : nothing)(...words)
+      },
+      'POST /containers/d/pause': unable,
+    },
+    async (engine) => {
+      const runtime = engine.runtime()
+      await runtime.pause('c')
+      assert.is(asked, 3)
+      assert.match((await refusal(() => runtime.pause('d'))).message, /unable to freeze/)
+    },
+  )
+})
+
 test('an inspection in our nouns', () =>
   withEngine(
     {

@@ -221,6 +221,11 @@ const said: readonly (readonly [string, number, string])[] = [
     400,
     'OCI runtime create failed: runc create failed: exec: "nope": executable file not found in $PATH: unknown',
   ],
+  [
+    'RUNTIME_INIT_MISSING',
+    500,
+    'container create: container-init binary not found on the host: stat /usr/libexec/podman/catatonit: no such file or directory',
+  ],
   ['RUNTIME_ADDRESS_TAKEN', 403, 'Address already in use'],
   ['RUNTIME_REFUSED', 500, 'something nobody has seen before'],
   ['RUNTIME_NOT_FOUND', 404, 'No such container: x'],

@@ -77,8 +77,11 @@ test(
     mkdirSync(join(shelf, '.draft-new'))
     mkdirSync(join(shelf, '.draft-removed-old'))
     utimesSync(join(shelf, '.draft-removed-old'), 1000, 1000)
+    // a note that was being replaced
+    for (const name of ['.restore.json.1.tmp', '.restore.json.2.tmp']) writeFileSync(join(shelf, name), '{')
+    utimesSync(join(shelf, '.restore.json.1.tmp'), 1000, 1000)
     assert.equal(removeDeadDrafts(shelf).toSorted(), ['removed-old', 'theirs'])
-    assert.equal(readdirSync(shelf).toSorted(), ['.draft-mine', '.draft-new', '.gitignore'])
+    assert.equal(readdirSync(shelf).toSorted(), ['.draft-mine', '.draft-new', '.gitignore', '.restore.json.2.tmp'])
   }),
 )
 
