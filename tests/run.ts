@@ -1,7 +1,7 @@
 /**
  * What `npm test` runs. Stages in order: build, types, lint, docs, unit files, engine, scenarios. See CONTRIBUTING.md.
  *
- *     node tests/run.ts [--unit] [--coverage] [--only <pattern>] [--list]
+ *     node tests/run.ts [--unit] [--long] [--coverage] [--only <pattern>] [--list]
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,6 +17,7 @@ const root = dirname(import.meta.dirname)
 const { values: flags } = parseArgs({
   options: {
     unit: { type: 'boolean', default: false },
+    long: { type: 'boolean', default: false },
     coverage: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     only: { type: 'string' },
@@ -134,13 +135,14 @@ async function runFile(file: TestFile): Promise<void> {
   }
   let last = await attempt(file)
   // scenarios share a machine with a real engine: one more try, and the final lines say so
-  if (last.outcome.failed > 0 && file.lane !== 'unit' && !cancelled.signal.aborted) {
+  if (last.outcome.failed > 0 && /^(engine|stack)$/.test(file.lane) && !cancelled.signal.aborted) {
     report(file.path, last.outcome, last.durationMs, last.output, ', once more')
     last = await attempt(file)
     if (last.outcome.failed === 0) flaky.push(file.path)
   }
   if (cancelled.signal.aborted) return
   report(file.path, last.outcome, last.durationMs, last.output)
+  if (file.lane === 'long' && last.outcome.failed === 0) say(indent(last.output.trim()))
   results.push({ name: file.path, outcome: last.outcome })
 }
 
@@ -156,7 +158,8 @@ async function lane(files: readonly TestFile[], atOnce: number): Promise<void> {
 async function main(): Promise<number> {
   const only = flags.only === undefined ? undefined : new RegExp(flags.only)
   const files = findTestFiles(root).filter(
-    (file) => (only?.test(file.path) ?? true) && !(flags.unit && file.lane !== 'unit'),
+    ({ path, lane: own }) =>
+      (only?.test(path) ?? true) && (own === 'long') === flags.long && !(flags.unit && own !== 'unit'),
   )
   const inLane = (name: TestFile['lane']) => files.filter((file) => file.lane === name)
   if (flags.list) {
@@ -167,7 +170,7 @@ async function main(): Promise<number> {
   if (flags.coverage) rmSync(join(root, 'coverage'), { recursive: true, force: true })
   const bin = (name: string) => join(root, 'node_modules', '.bin', name)
   await stage('build', flags.coverage ? ['build.ts', '--sources'] : ['build.ts'])
-  if (only === undefined) {
+  if (only === undefined && !flags.long) {
     await stage('types', ['--noEmit'], bin('tsc'))
     await stage('lint', ['check', '--error-on-warnings', '.'], bin('biome'))
     await stage('docs', ['docs/generate.ts', '--check'])
@@ -190,7 +193,8 @@ async function main(): Promise<number> {
           : { ...onePassed, passed: 0, skipped: 1, notRun: [missing] }
       report('engine', outcome, performance.now() - startedAt, engine.details)
       results.push({ name: 'engine', outcome })
-      if (missing === undefined) await Promise.all([lane(inLane('stack'), 1), lane(inLane('engine'), 1)])
+      if (missing === undefined)
+        await Promise.all([lane(inLane('stack'), 1), lane(inLane('engine'), 1), lane(inLane('long'), 1)])
     }
   } finally {
     await engine?.stop()

@@ -1,4 +1,4 @@
-// needs: stack
+// deadline: 1800s
 /** Back to a moment, also across a failover, and whole volumes put back with their owners. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { suite } from 'uvu'

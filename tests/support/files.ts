@@ -3,8 +3,11 @@ import { globSync, readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
 
-/** `unit` needs no engine. `stack` files start the whole HA stack and run one after another; `engine` files are the other scenarios. */
-export type Lane = 'unit' | 'engine' | 'stack'
+/**
+ * `unit` needs no engine. `stack` files start the whole HA stack and run one after another; `engine` files are the other
+ * scenarios. `long` files take minutes each and are run when asked for.
+ */
+export type Lane = 'unit' | 'engine' | 'stack' | 'long'
 
 export interface TestFile {
   /** Relative to the repository. */
@@ -15,13 +18,18 @@ export interface TestFile {
   readonly refused: string | undefined
 }
 
-const defaultDeadlineMs: Readonly<Record<Lane, number>> = { unit: 240_000, engine: 600_000, stack: 900_000 }
+const defaultDeadlineMs: Readonly<Record<Lane, number>> = {
+  unit: 240_000,
+  engine: 600_000,
+  stack: 900_000,
+  long: 3_600_000,
+}
 
-/** All test files below `tests/`, in a stable order; those of `tests/long/` take minutes and are run by hand. */
+/** All test files below `tests/`, in a stable order. */
 export function findTestFiles(root: string): readonly TestFile[] {
   return globSync('tests/**/*.test.ts', {
     cwd: root,
-    exclude: ['**/node_modules/**', '**/fixtures/**', '**/.work-*/**', 'tests/long/**'],
+    exclude: ['**/node_modules/**', '**/fixtures/**', '**/.work-*/**'],
   })
     .map((path) => path.replaceAll('\\', '/'))
     .sort()
@@ -30,13 +38,18 @@ export function findTestFiles(root: string): readonly TestFile[] {
 
 /**
  * Reads the markers of one file: `// needs: stack` puts a scenario into the lane of the whole stack, `// deadline: 900s`
- * replaces the default deadline (unit 240 s, engine 600 s, stack 900 s). Markers stand among the first lines.
+ * replaces the default deadline (unit 240 s, engine 600 s, stack 900 s, long 3600 s). Markers stand among the first lines.
  */
 export function describe(path: string, source: string): TestFile {
   const head = source.split('\n', 8)
   const needsStack = head.some((line) => /^\/\/ needs: stack\s*$/.test(line))
-  const scenario = path.startsWith('tests/scenarios/')
-  const lane: Lane = !scenario ? 'unit' : needsStack ? 'stack' : 'engine'
+  const lane: Lane = path.startsWith('tests/long/')
+    ? 'long'
+    : !path.startsWith('tests/scenarios/')
+      ? 'unit'
+      : needsStack
+        ? 'stack'
+        : 'engine'
   const deadline = head.map((line) => /^\/\/ deadline: (\d+)s\s*$/.exec(line)?.[1]).find((seconds) => seconds)
   return {
     path,

@@ -29,11 +29,16 @@ export async function psql(
   ])
 }
 
-/** A command at the Redis that is master. */
-export async function redis(place: Checkout, words: readonly string[]): Promise<string> {
+/** A command at the Redis that is master, unless a member is named. */
+export async function redis(
+  place: Checkout,
+  words: readonly string[],
+  { member }: { readonly member?: string } = {},
+): Promise<string> {
   const { REDIS_PASSWORD = '' } = parseEnv(readFileSync(join(place.directory, '.env.local'), 'utf8'))
   const ask = (at: string, asked: readonly string[]): Promise<string> =>
     exec(place, at, ['env', `REDISCLI_AUTH=${REDIS_PASSWORD}`, 'redis-cli', '--raw', ...asked])
+  if (member !== undefined) return ask(member, words)
   for (const at of ['redis1', 'redis2', 'redis3']) {
     if (/role:master/.test(await ask(at, ['INFO', 'replication']))) return ask(at, words)
   }
