@@ -1,5 +1,6 @@
 /** Asks over HTTP. A client of its own on node:http: no connection outlives its question. */
-import type { IncomingHttpHeaders } from 'node:http'
+import { type IncomingHttpHeaders, request as plainRequest } from 'node:http'
+import { request as tlsRequest } from 'node:https'
 import type { ServiceHandle } from '../runtime/runtime.ts'
 import { endpoint, formatEndpoint, reachOf } from './endpoint.ts'
 import { type NamedProbe, named } from './poll.ts'
@@ -71,8 +72,7 @@ export async function get(
 ): Promise<HttpResponse> {
   const { signal, method = 'GET', headers } = options
   const secure = url.startsWith('https:')
-  // node:http brings all of fetch with it, which most starts never need
-  const send = (await (secure ? import('node:https') : import('node:http'))).request
+  const send = secure ? tlsRequest : plainRequest
   return new Promise((resolve, reject) => {
     const request = send(
       url,

@@ -2,7 +2,8 @@
  * One engine's connection: dockerode's transport (docker-modem) over a keep-alive agent, with bodies read here. The
  * modem's own reading never ends when an engine dies in mid-answer, so every answer is taken as a stream.
  */
-import type { Agent, IncomingMessage } from 'node:http'
+import { type Agent, type IncomingMessage, Agent as PlainAgent } from 'node:http'
+import { Agent as TlsAgent } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import type Modem from 'docker-modem'
@@ -158,15 +159,13 @@ export async function openTransport(candidate: Candidate): Promise<Transport> {
   }
 }
 
-async function openAgent(address: Address): Promise<Agent> {
+function openAgent(address: Address): Agent {
   // Idle sockets are unreferenced by Node, so they never hold the process; they are closed before Podman's service, which
   // ends after 5 s without a call, would do it in the middle of the next one.
   const options = { keepAlive: true, maxFreeSockets: 16, timeout: 4000 }
   if (address.kind === 'tcp' && address.tls) {
-    const { Agent: TlsAgent } = await import('node:https')
     return quiet(new TlsAgent({ ...options, rejectUnauthorized: address.tls.verify }))
   }
-  const { Agent: PlainAgent } = await import('node:http')
   return quiet(new PlainAgent(options))
 }
 
