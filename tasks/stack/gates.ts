@@ -33,6 +33,8 @@ export function serviceGates(password: string): Record<string, ContainerGate<Ser
       description: 'PostgreSQL leader, or a streaming replica',
       question: 'Patroni GET /patroni',
       probe: postgresMember(),
+      // each answer costs the member what it needs for starting
+      backoff: { steady: 20, atMost: 150 },
       within: '120s',
     })
     gates[`redis${number}`] = gate({

@@ -3,8 +3,6 @@
 Patroni sleeps 5 s when etcd does not answer its first request. Here etcd is asked every 50 ms, while Patroni's modules
 are being loaded.
 """
-import base64
-import json
 import os
 import sys
 import threading
@@ -13,39 +11,24 @@ import urllib.request
 
 CONFIGURATION = '/etc/devstack/patroni.yml'
 WITHOUT_FSYNC = '/run/postgresql/patroni.yml'
-# Set by the member that makes the cluster, as soon as it begins; never removed.
-INITIALIZE = '/service/devstack/initialize'
-GIVE_WAY_SECONDS = 1.5
 
 
-def etcd_answer(host, key):
-    """What this member answers to a linearizable read of `key`; None unless the cluster has a quorum."""
-    question = json.dumps({'key': base64.b64encode(key.encode()).decode(), 'limit': '1'})
-    request = urllib.request.Request(f'http://{host}/v3/kv/range', data=question.encode())
+def etcd_serves(host):
+    """Whether this member answers a linearizable read, that is, whether the cluster has a quorum."""
+    request = urllib.request.Request(f'http://{host}/v3/kv/range', data=b'{"key":"L3NlcnZpY2U=","limit":"1"}')
     try:
         with urllib.request.urlopen(request, timeout=1) as answer:
-            return json.load(answer)
-    except (OSError, ValueError):
-        return None
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def await_etcd(hosts):
     asked = 0
-    while etcd_answer(hosts[asked % len(hosts)], INITIALIZE) is None:
+    while not etcd_serves(hosts[asked % len(hosts)]):
         asked += 1
         if asked % 200 == 0:
             print(f'etcd has no quorum yet ({", ".join(hosts)})', file=sys.stderr)
-        time.sleep(0.05)
-
-
-def give_way(hosts):
-    """In a new cluster one member begins and the others wait for it: they have nothing to do before, but take the
-    processor from it while they load."""
-    until = time.monotonic() + GIVE_WAY_SECONDS
-    while time.monotonic() < until:
-        answer = etcd_answer(hosts[0], INITIALIZE)
-        if answer is None or 'kvs' in answer:
-            return
         time.sleep(0.05)
 
 
@@ -75,9 +58,6 @@ def main():
     waiter = threading.Thread(target=await_etcd, args=(hosts,), daemon=True)
     waiter.start()
 
-    if os.environ.get('DEVSTACK_BEGINS', 'true') != 'true':
-        waiter.join()
-        give_way(hosts)
     lighten_imports()
     import shorter_waits
     from patroni import __main__ as entry

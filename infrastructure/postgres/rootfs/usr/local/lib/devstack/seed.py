@@ -9,6 +9,9 @@ Layout, PostgreSQL 15 (src/include/catalog/pg_control.h, access/xlog_internal.h)
 system identifier (8 bytes) and ends in mock_authentication_nonce (32 bytes) and a CRC-32C of all before it. The first
 page of each WAL file has a long header with the identifier at byte 24; page headers carry no checksum.
 """
+import array
+import fcntl
+import glob
 import hashlib
 import os
 import re
@@ -78,16 +81,41 @@ def set_identifier(directory, identifier):
         file.write(control + struct.pack('<I', crc32c(control)))
 
 
+def spread(directory):
+    """Lets ext4 place each folder made in `directory` in a block group that its name decides (chattr +T, ext4(5)).
+
+    In a group where files were deleted within the last 35 s each new file costs a look at all of them, and a stack that is
+    destroyed and made again has thousands. Other file systems know no such flag.
+    """
+    get_flags, set_flags, top_of_hierarchy = 0x80086601, 0x40086602, 0x00020000
+    folder = os.open(directory, os.O_RDONLY)
+    try:
+        flags = array.array('l', [0])
+        fcntl.ioctl(folder, get_flags, flags)
+        flags[0] |= top_of_hierarchy
+        fcntl.ioctl(folder, set_flags, flags)
+    except OSError:
+        pass
+    finally:
+        os.close(folder)
+
+
 def copy_seed(directory, identifier):
     """Makes `directory` a copy of the seed with `identifier`. Nothing stays behind when that fails."""
     if not os.path.isdir(SEED):
         raise Unsuitable('this image has no seed')
-    os.makedirs(os.path.dirname(directory), exist_ok=True)
+    folder = os.path.dirname(directory)
+    os.makedirs(folder, exist_ok=True)
+    spread(folder)
+    for left in glob.glob(f'{glob.escape(directory)}.seed-*'):
+        shutil.rmtree(left)
+    draft = f'{directory}.seed-{os.urandom(4).hex()}'
     try:
-        subprocess.run(['cp', '-a', '--sparse=always', '--reflink=auto', '-T', SEED, directory], check=True)
-        set_identifier(directory, identifier)
+        subprocess.run(['cp', '-a', '--sparse=always', '--reflink=auto', '-T', SEED, draft], check=True)
+        set_identifier(draft, identifier)
+        os.rename(draft, directory)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise
     # What PostgreSQL writes from here on it syncs itself; the copied files are written out beside its start.
     if os.environ.get('DEVSTACK_FSYNC', 'on') != 'off':
