@@ -31,7 +31,7 @@ export function serviceGates(password: string): Record<string, ContainerGate<Ser
     })
     gates[`postgres${number}`] = gate({
       description: 'PostgreSQL leader, or a streaming replica',
-      question: 'Patroni GET /patroni',
+      question: 'Patroni GET /health',
       probe: postgresMember(),
       // each answer costs the member what it needs for starting
       backoff: { steady: 20, atMost: 150 },

@@ -37,7 +37,7 @@ const clusterSchema = z.object({
 export type PatroniMember = z.infer<typeof memberSchema>
 export type PatroniCluster = z.infer<typeof clusterSchema>
 
-/** What a member says of itself, `GET /patroni`; sent with status 503 while PostgreSQL does not run. */
+/** What a member says of itself, `GET /health`; sent with status 503 while PostgreSQL does not run. */
 const statusSchema = z.object({
   state: z.string(),
   role: z.string(),
@@ -81,9 +81,9 @@ export async function readPatroniCluster(url: string | Address, options: ReadOpt
   return ask(url, '/cluster', clusterSchema, options)
 }
 
-/** This member's own state, whatever it is. */
+/** This member's own state, whatever it is. Of `/health`: for `/patroni` a member that is starting waits a second and more. */
 export async function readPatroni(url: string | Address, options: ReadOptions = {}): Promise<PatroniStatus> {
-  return ask(url, '/patroni', statusSchema, options)
+  return ask(url, '/health', statusSchema, options)
 }
 
 export interface PostgresMemberOptions {

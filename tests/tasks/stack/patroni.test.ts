@@ -57,7 +57,7 @@ test('asynchronous replication needs no synchronous standby', () => {
 
 test('a member is healthy as leader, or as a replica that streams', async () => {
   const ask = async (rest: object, code = 200) => {
-    await using server = await fakeHttp({ '/patroni': status(rest) }, code)
+    await using server = await fakeHttp({ '/health': status(rest) }, code)
     return await postgresMember()(handleOf('postgres1', patroniPort, server.port), probeContext())
   }
   assert.equal(await ask({ role: 'primary', timeline: 3 }), { healthy: true, detail: 'leader, timeline 3' })

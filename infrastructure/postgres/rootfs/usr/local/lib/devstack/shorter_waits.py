@@ -17,7 +17,7 @@ import types
 from patroni import __main__ as entry
 from patroni import api, ha, postgresql, request, utils, watchdog  # noqa: F401 (loaded while etcd is awaited)
 from patroni.async_executor import AsyncExecutor
-from patroni.dcs import etcd3
+from patroni.dcs import SyncState, etcd3
 from patroni.postgresql import postmaster
 
 LOOK = 0.05
@@ -113,7 +113,7 @@ def apply(members):
                 return self.postgresql.role != 'uninitialized'  # else the leader's key wakes the loop
             if self.ha.is_leader():
                 synchronous = self.ha.is_synchronous_mode() and members > 1
-                return len(cluster.members) < members or synchronous and not cluster.sync.members
+                return len(cluster.members) < members or synchronous and not cluster.sync.voters
             own = cluster.get_member(self.postgresql.name, False)
             return not own or own.data.get('replication_state') != 'streaming'
 
@@ -137,6 +137,7 @@ def check():
         postgresql: ('STOP_POLLING_INTERVAL', 'polling_loop', 'time'),
         ha: ('time',),
         postmaster: ('multiprocessing',),
+        SyncState: ('voters',),
         etcd3.Etcd3Client: ('_ensure_version_prefix',),
         ha.Ha: ('_process_multisync_replication', 'is_synchronous_mode', 'watch'),
         entry.Patroni: ('schedule_next_run',),
