@@ -131,7 +131,7 @@ if (engine.state === 'missing') {
   if (missing !== undefined) test.skip(`restore asks which: not run: ${missing}`, () => {})
   else {
     test('restore without a name lets the person choose by arrow keys; Ctrl-C changes nothing', async () => {
-      const [older] = backups()
+      const older = backups().find((id) => existsSync(join(place.directory, 'backups', id, 'verified.json')))
       await psql(place, 'TRUNCATE guests')
       const left = await typed('run restore', [{ after: /Which backup\?/, press: keys.interrupt }])
       assert.is(left.exitCode, 130, left.text)
@@ -185,7 +185,8 @@ if (engine.state === 'missing') {
   })
 
   test('personal data is seeded only when that is asked for and confirmed', async () => {
-    const source = backups().find((id) => !existsSync(join(place.directory, 'backups', id, 'audit.json')))!
+    await place.succeed(['run', 'backup'], patience)
+    const source = backups().at(-1)!
     const args = ['run', 'seed', '--from-snapshot', source, '--unsanitized']
     await psql(place, 'TRUNCATE guests')
     assert.match(await fails(args), /needs a confirmation, and there is no terminal/)
