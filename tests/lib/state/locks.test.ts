@@ -277,8 +277,9 @@ identities('knows itself and refuses what is none', () => {
 
 if (process.platform === 'linux') {
   identities('takes a zombie for dead', async () => {
-    // The shell's child ends only once `sleep`, which never waits for it, has taken the shell's place.
-    const parent = spawn('/bin/sh', ['-c', '(read line) <&0 & echo $!; exec sleep 60'], {
+    // The shell's child ends only once `sleep`, which never waits for it, has taken the shell's place. It reads from a
+    // descriptor of its own: the standard input of what runs in the background is empty.
+    const parent = spawn('/bin/sh', ['-c', 'exec 3<&0; (read line <&3) & echo $!; exec sleep 60'], {
       stdio: ['pipe', 'pipe', 'ignore'],
     })
     const until = async (holds: () => boolean) => {
