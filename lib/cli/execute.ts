@@ -207,12 +207,16 @@ export function hostOf(
   given: Pick<ExecuteOptions, 'recorded' | 'graph'>,
   parts: HostParts,
 ): SessionHost {
-  const durations = readDurations(session.project.stateDirectory)
+  let durations: ReadonlyMap<string, number> | undefined
   const { memory } = parts
   const host = createHost({
     session,
     ...parts,
-    cost: (node) => durations.get(node.id),
+    // only a run asks; who merely plans or confirms reads nothing
+    cost: (node) => {
+      durations ??= readDurations(session.project.stateDirectory)
+      return durations.get(node.id)
+    },
     lock: openLockHost(session, parts.runId, (node, event) => host.emitNode(node, event), parts.held),
     decide: (node, context) =>
       plain(node) ??
