@@ -1,8 +1,8 @@
 // deadline: 7200s
 /**
  * devstack is killed (SIGKILL) in the middle of every shipped experiment and of every kind of fault; then any other command,
- * picked at random, notices, says so and heals. By hand: `node tests/long/resilience-kill.test.ts`. `ONLY=redis,oom` takes
- * those that contain one of the words, `SEED=7` repeats the choice of commands.
+ * picked at random, notices, says so and heals. By hand: `node tests/long/resilience-kill.test.ts`. `ONLY='redis|oom'`, a
+ * regular expression over commands, chooses some, `SEED=7` repeats the choice of commands.
  */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,7 +12,7 @@ import { patience, rehearsalPlace, shipped } from '../support/rehearsals.ts'
 
 const test = suite('resilience, killed')
 const engine = await scenarioEngine()
-const only = (process.env['ONLY'] ?? '').split(',').filter((word) => word !== '')
+const only = new RegExp(process.env['ONLY'] ?? '')
 const seed = Number(process.env['SEED'] ?? Date.now() % 100_000)
 const random = randomOf(seed)
 
@@ -61,7 +61,7 @@ if (engine.state === 'missing') {
   test.before(async () => void (await here.place.succeed(['run', 'up'], patience)))
   test.after(() => here.remove())
   const all = [...shipped, ...faults].map((words) => words.join(' '))
-  for (const command of all.filter((one) => only.length === 0 || only.some((word) => one.includes(word)))) {
+  for (const command of all.filter((one) => only.test(one))) {
     test(`TC-028: killed during ${command}, healed by whatever comes next`, async () => {
       await here.healthy()
       const running = here.place.start(['run', ...command.split(' ')], patience)
