@@ -5,7 +5,8 @@ import type { Address } from '../stack/endpoint.ts'
 import { requestJson } from '../stack/http.ts'
 import { LedgerClients } from './ledger-clients.ts'
 import type { Load, LoadContext, RunningLoad } from './load.ts'
-import { type Credentials, connectPostgres, connectPrimary, type Member } from './postgres-client.ts'
+import { type Credentials, connectPrimary, type Member } from './postgres-client.ts'
+import { comparePostgres } from './postgres-ledger.ts'
 import { postgresPlace } from './postgres-load.ts'
 
 const backendPort = 8080
@@ -83,23 +84,12 @@ class BackendLoad implements RunningLoad {
   }
 
   compare(signal: AbortSignal) {
-    const { members } = this.#place
-    const names = members.map(({ member }) => member)
-    return this.#clients.compare(names, {
-      held: (name) => this.#held(members.find(({ member }) => member === name)!),
+    return comparePostgres(this.#clients, {
+      ...this.#place,
+      text: `SELECT substr(email, $2::int)::text AS id FROM students WHERE email LIKE $1`,
+      values: [`${this.#prefix}%`, this.#prefix.length + 1],
       signal,
     })
-  }
-
-  async #held(member: Member): Promise<ReadonlySet<number>> {
-    const connection = await connectPostgres(member, this.#place.credentials, 3000)
-    try {
-      const text = `SELECT substr(email, $2::int)::text AS id FROM students WHERE email LIKE $1`
-      const rows = await connection.query(text, [`${this.#prefix}%`, this.#prefix.length + 1], 20_000)
-      return new Set(rows.map((row) => Number.parseInt(String(row['id']), 10)))
-    } finally {
-      connection.cut()
-    }
   }
 
   async clear(): Promise<void> {

@@ -14,6 +14,7 @@ import {
   type PostgresConnection,
   type PrimaryOptions,
 } from './postgres-client.ts'
+import { comparePostgres } from './postgres-ledger.ts'
 import { PostgresWatch } from './postgres-watch.ts'
 
 export interface PostgresLoadOptions {
@@ -183,22 +184,13 @@ class PostgresLoad implements RunningLoad {
   }
 
   compare(signal: AbortSignal) {
-    const { members } = this.#watch
-    const names = members.map(({ member }) => member)
-    return this.#clients.compare(names, {
-      held: (name) => this.#held(members.find(({ member }) => member === name)!),
+    return comparePostgres(this.#clients, {
+      members: this.#watch.members,
+      credentials: this.#credentials,
+      text: `SELECT id::int AS id FROM ${table} WHERE run = $1`,
+      values: [this.#run],
       signal,
     })
-  }
-
-  async #held(member: Member): Promise<ReadonlySet<number>> {
-    const connection = await connectPostgres(member, this.#credentials, 3000)
-    try {
-      const rows = await connection.query(`SELECT id::int AS id FROM ${table} WHERE run = $1`, [this.#run], 20_000)
-      return new Set(rows.map((row) => Number(row['id'])))
-    } finally {
-      connection.cut()
-    }
   }
 
   async clear(): Promise<void> {
