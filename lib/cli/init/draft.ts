@@ -42,7 +42,7 @@ export function usableName(name: string): string {
     .split(':')
     .map((part) => part.replace(/[^\w@.+,=/-]+/g, '-').replace(/^-+|-+$/g, ''))
     .filter((part) => part !== '')
-  const usable = parts.join(':').replace(/^[,=/]+/, '')
+  const usable = parts.join(':').replace(/^[-,=/:]+/, '')
   return usable === '' ? 'task' : usable
 }
 

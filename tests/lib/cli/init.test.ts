@@ -438,14 +438,26 @@ written('any text is a literal that reads back the same', () => {
   )
 })
 
+written('a name begins with none of the signs that the command line or a path would take', () => {
+  for (const [text, name] of [
+    [',:+', '+'],
+    [',-x', 'x'],
+    ['/=:a:b', 'a:b'],
+    [',', 'task'],
+  ] as const) {
+    assert.is(usableName(text), name)
+  }
+})
+
 written('names and identifiers are usable, whatever they come from', () => {
   const taken = new Set<string>()
   fc.assert(
     fc.property(fc.string(), (text) => {
-      assert.match(usableName(text), /^[\w@.+-][\w@.+,=/-]*(:[\w@.+,=/-]+)*$/)
+      assert.match(usableName(text), /^[\w@.+][\w@.+,=/-]*(:[\w@.+,=/-]+)*$/)
       const identifier = identifierFor(text, taken)
       assert.ok(new Function(`const ${identifier} = 1; return ${identifier}`)())
     }),
+    { numRuns: 1000 },
   )
 })
 
