@@ -6,6 +6,7 @@ import * as list from './commands/list.ts'
 import * as run from './commands/run.ts'
 import type { CommandName } from './grammar.ts'
 import { type Io, processIo } from './io.ts'
+import { outputFailure } from './output.ts'
 
 type Command = (invocation: import('./args.ts').Invocation, io: Io) => Promise<number>
 
@@ -33,7 +34,12 @@ const commands: Readonly<Record<CommandName, () => Promise<{ readonly command: C
 /** Runs devstack with the process's arguments and sets its exit code. */
 export async function main(): Promise<void> {
   const io = processIo()
-  process.exitCode = await devstack(process.argv.slice(2), io)
+  const exitCode = await devstack(process.argv.slice(2), io)
+  // a stream tells of its error in the next turn
+  await new Promise(setImmediate)
+  const failure = outputFailure()
+  if (failure) io.stderr.write(`Error: ${formatError(failure)}\n`)
+  process.exitCode = exitCode === 0 && failure ? failure.exitCode : exitCode
   io.release()
   // a task that was given up may still hold timers or sockets; output is written by then
   setTimeout(() => process.exit(), 300).unref()

@@ -1,8 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Checkout, checkout } from '../support/checkout.ts'
+import { type Checkout, checkout, executable } from '../support/checkout.ts'
 
 const config = (project: string) => `
 import { command, defineConfig, DevstackError, group, task, z } from 'devstack'
@@ -186,6 +187,17 @@ exits('a reader that goes away ends the output, not with a stack', async ({ test
   running.child.stdout?.destroy()
   const ended = await running.ended
   assert.not.match(ended.stderr, 'EPIPE')
+})
+
+exits('an output that cannot be written is said once, with no stack, and the work is done', ({ test }) => {
+  for (const words of [['run', 'fine'], ['list']]) {
+    const shell = ['-c', '"$0" "$@" > /dev/full', process.execPath, executable, ...words]
+    const { status, stderr } = spawnSync('sh', shell, { cwd: test.directory, encoding: 'utf8' })
+    assert.is(status, 1)
+    assert.is(stderr.match(/Standard output could not be written: ENOSPC/g)?.length, 1, stderr)
+    assert.not.match(stderr, /^\s+at /m)
+  }
+  assert.equal(marks(test), ['fine'])
 })
 
 exits.run()

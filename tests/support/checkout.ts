@@ -8,7 +8,8 @@ import { cleanUp, uniqueProject } from './engine.ts'
 import { endProcess } from './processes.ts'
 
 const repository = dirname(dirname(import.meta.dirname))
-const command = join(repository, 'bin', 'devstack.js')
+/** What is run as `devstack`. */
+export const executable = join(repository, 'bin', 'devstack.js')
 
 type Files = Readonly<Record<string, string>>
 
@@ -90,7 +91,7 @@ export function checkout(options: CheckoutOptions): Checkout {
   write(typeof options.files === 'function' ? options.files(project) : options.files)
 
   const start: Checkout['start'] = (args, { input, env, timeout = 120_000, cwd = '.' } = {}) => {
-    const child = spawn(process.execPath, [command, ...args], {
+    const child = spawn(process.execPath, [executable, ...args], {
       cwd: join(directory, cwd),
       env: { ...process.env, HOME: home, ...options.env, ...env },
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
