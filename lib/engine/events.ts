@@ -52,6 +52,8 @@ export interface Step {
   readonly cause: string
   readonly effect: Effect
   readonly differences?: readonly string[]
+  /** What it would destroy; only in a plan. */
+  readonly destroys?: readonly string[]
   /** The row it is folded into. */
   readonly partOf?: string
   readonly service?: boolean

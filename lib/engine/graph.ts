@@ -3,7 +3,7 @@
  * its own between the two tasks, so that scheduler and reporters know one kind of waiting only.
  */
 import { DevstackError, suggest } from '../errors.ts'
-import { describeIssue } from './schema.ts'
+import { describeIssue, issuePath } from './schema.ts'
 import type { AnyDefinition, Edge, Need, Task, TaskReference } from './task.ts'
 
 export interface NodeNeed {
@@ -89,7 +89,7 @@ class Building {
 
   /** Adds a target, its params checked already, and everything it needs. Gives its id. */
   async add(target: Task, params: GraphNode['params']): Promise<string> {
-    const root = this.#enter(target, this.#nameOf(target, 'task'), params, await defaultsOf(target.definition))
+    const root = this.#enter(target, this.#nameOf(target, 'task'), params, await defaultsOf(target.definition, params))
     for (let frame = this.#stack.at(-1); frame; frame = this.#stack.at(-1)) {
       if (!frame.pending) {
         const declared = frame.node.definition.needs
@@ -107,9 +107,8 @@ class Building {
         const { task, params = {} } = found instanceof Promise ? await found : found
         const { definition } = task
         const name = this.#nameOf(task, `${frame.node.name}.${key}`)
-        frame.entered = definition.params
-          ? this.#enter(task, name, await validParams(name, definition, params), await defaultsOf(definition))
-          : this.#enter(task, name, params, {})
+        const valid = definition.params ? await validParams(name, definition, params) : params
+        frame.entered = this.#enter(task, name, valid, definition.params ? await defaultsOf(definition, valid) : {})
         // a new node has its needs followed first
         if (this.#open.has(frame.entered.id)) continue
       }
@@ -192,10 +191,19 @@ function nodeId(name: string, params: GraphNode['params'], defaults: GraphNode['
   return given.length === 0 ? name : `${name}(${given.join(', ')})`
 }
 
-/** What the schema makes of nothing; empty when something is required. */
-async function defaultsOf({ params }: AnyDefinition): Promise<GraphNode['params']> {
-  const result = await params?.['~standard'].validate({})
-  return !result || result.issues ? {} : (result.value as GraphNode['params'])
+/** What the schema adds to the params that it requires. */
+async function defaultsOf(
+  { params: schema }: AnyDefinition,
+  params: GraphNode['params'],
+): Promise<GraphNode['params']> {
+  if (!schema) return {}
+  const { validate } = schema['~standard']
+  const bare = await validate({})
+  if (!bare.issues) return bare.value as GraphNode['params']
+  const required = new Set(bare.issues.map((issue) => issuePath(issue)[0]))
+  const result = await validate(Object.fromEntries(Object.entries(params).filter(([key]) => required.has(key))))
+  if (result.issues) return {}
+  return Object.fromEntries(Object.entries(result.value as object).filter(([key]) => !required.has(key)))
 }
 
 function needsOf(node: GraphNode, needs: Readonly<Record<string, Need | undefined>>): [string, Need][] {

@@ -34,8 +34,13 @@ export function lazySchema<T>(make: () => Schema<T>): Schema<T> {
   }
 }
 
+/** The keys that lead to what an issue of a Standard Schema is about. */
+export function issuePath({ path = [] }: SchemaIssue): readonly string[] {
+  return path.map((part) => String(typeof part === 'object' ? part.key : part))
+}
+
 /** `path: message`, for an issue of a Standard Schema. */
 export function describeIssue(issue: SchemaIssue): string {
-  const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+  const path = issuePath(issue).join('.')
   return path === '' ? issue.message : `${path}: ${issue.message}`
 }

@@ -1,5 +1,5 @@
 /** One confirmation for everything a run would destroy, before its first effect. */
-import type { Graph } from '../engine/graph.ts'
+import type { Graph, GraphNode } from '../engine/graph.ts'
 import { contextOf, type Host } from '../engine/host.ts'
 import { DevstackError } from '../errors.ts'
 import type { Session } from './session.ts'
@@ -17,12 +17,8 @@ export async function confirmDestruction(
   const lines: string[] = []
   for (const id of graph.order) {
     const node = graph.nodes.get(id)!
-    const { definition } = node
-    if (definition.effect !== 'destroy' || done.has(id)) continue
-    const context = contextOf(node, host, { runId: '', signal: session.signal, values: new Map() })
-    const destroyed = definition.destroys
-      ? await definition.destroys(context as never)
-      : [definition.description ?? 'something']
+    if (done.has(id)) continue
+    const destroyed = await destroyedBy(node, host, session.signal)
     if (destroyed.length === 0) continue
     lines.push(`${id}:`, ...destroyed.map((line) => `  ${line}`))
   }
@@ -33,4 +29,12 @@ export async function confirmDestruction(
   if (!yes) {
     throw new DevstackError({ kind: 'cancelled', code: 'CANCELLED', message: 'Nothing was changed.', exitCode: 1 })
   }
+}
+
+/** What a node would destroy, a line each; nothing when it has another effect. Looks, and changes nothing. */
+export async function destroyedBy(node: GraphNode, host: Host, signal: AbortSignal): Promise<readonly string[]> {
+  const { definition } = node
+  if (definition.effect !== 'destroy') return []
+  if (!definition.destroys) return [definition.description ?? 'something']
+  return definition.destroys(contextOf(node, host, { runId: '', signal, values: new Map() }) as never)
 }

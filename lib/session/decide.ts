@@ -49,7 +49,10 @@ export async function decideNode(
     const value = recorded.value === null ? undefined : await validated(node.id, definition.returns, recorded.value)
     return { decision: 'reuse', cause: recorded.cause ?? 'done in the run that is continued', value }
   }
-  const cause = definition.effect === 'read' ? 'reads anew each time' : 'has nothing that says it is done'
+  const cause =
+    definition.effect === 'read'
+      ? 'reads anew each time'
+      : 'runs each time: it has no inputs and nothing that looks whether it is done'
   return { decision: 'run', cause, fingerprint }
 }
 

@@ -3,6 +3,7 @@ import type { Step } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
 import { contextOf, type Host } from '../engine/host.ts'
 import { messageOf } from '../errors.ts'
+import { destroyedBy } from './confirm.ts'
 
 /**
  * Decides for every node, in order, as far as it can be known without acting: a node whose needs would run has values
@@ -20,7 +21,9 @@ export async function planGraph(
   for (const id of graph.order) {
     const node = graph.nodes.get(id)!
     const active = node.needs.filter((need) => acting.has(need.node)).map((need) => need.node)
-    const step = await planNode(node, { host, runId, signal, values, active })
+    const decided = await planNode(node, { host, runId, signal, values, active })
+    const destroys = decided.decision === 'run' ? await destroyedBy(node, host, signal) : []
+    const step = destroys.length > 0 ? { ...decided, destroys } : decided
     if (step.decision === 'run' && !isPassive(node)) acting.add(id)
     steps.push(step)
   }
@@ -93,15 +96,16 @@ function quoted(names: readonly string[]): string {
   return names.length > 3 ? `${shown.join(', ')} and ${names.length - 3} more` : shown.join(' and ')
 }
 
-/** The plan as text: one step a line, the cause behind it, what differs below it. */
+/** The plan as text: one step a line, the cause behind it; below it what differs, and what would be destroyed. */
 export function formatPlan(steps: readonly Step[]): string {
   const shown = steps.filter(
     (step) => step.cause !== 'gathers what it needs' && step.cause !== 'a condition that is waited for',
   )
   const width = Math.min(40, Math.max(0, ...shown.map((step) => step.node.length)))
   const lines = shown.flatMap((step) => [
-    `${step.decision.padEnd(5)}  ${step.node.padEnd(width)}  ${step.effect === 'destroy' ? 'DESTROYS: ' : ''}${step.cause}`,
-    ...(step.differences ?? []).map((difference) => `${' '.repeat(9)}${difference}`),
+    `${step.decision.padEnd(5)}  ${step.node.padEnd(width)}  ${step.cause}`,
+    ...(step.differences ?? []).map((difference) => `       ${difference}`),
+    ...(step.destroys ?? []).map((what) => `       DESTROYS ${what}`),
   ])
   const count = (decision: Step['decision']): number => shown.filter((step) => step.decision === decision).length
   const parts = (['run', 'reuse', 'skip', 'stop'] as const).filter((decision) => count(decision) > 0)

@@ -5,7 +5,7 @@ import type { Address } from '../stack/endpoint.ts'
 import { requestJson } from '../stack/http.ts'
 import { LedgerClients } from './ledger-clients.ts'
 import type { Load, LoadContext, RunningLoad } from './load.ts'
-import { type Credentials, connectPrimary, type Member } from './postgres-client.ts'
+import { type Credentials, connectForSetUp, type Member } from './postgres-client.ts'
 import { comparePostgres } from './postgres-ledger.ts'
 import { postgresPlace } from './postgres-load.ts'
 
@@ -94,7 +94,7 @@ class BackendLoad implements RunningLoad {
 
   async clear(): Promise<void> {
     const { members, credentials } = this.#place
-    const connection = await connectPrimary(members, { credentials, hint: undefined, connectMs: 2000 })
+    const connection = await connectForSetUp(members, credentials)
     try {
       await connection.query('DELETE FROM students WHERE email LIKE $1', [`${this.#prefix}%`], 20_000)
     } finally {

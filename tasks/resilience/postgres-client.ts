@@ -1,6 +1,8 @@
 /** PostgreSQL connections with deadlines of their own: a frozen server still accepts TCP and never answers. */
 import { Socket } from 'node:net'
+import pRetry from 'p-retry'
 import type { Client } from 'pg'
+import { DevstackError, messageOf } from '../../lib/index.ts'
 import type { Address } from '../stack/endpoint.ts'
 import { within } from './clock.ts'
 
@@ -103,5 +105,34 @@ export async function connectPrimary(members: readonly Member[], options: Primar
     const errors = (thrown as AggregateError).errors as Error[]
     // the most telling: a replica's refusal says only that it is one
     throw errors.find(({ message }) => message !== 'not the leader') ?? new Error('no member leads')
+  }
+}
+
+/** How long a busy machine may take to serve what prepares a load and what clears up after it. */
+const preparationMs = 20_000
+
+/**
+ * The same for what is not measured: tried again until `ms` have passed, by default 20 s. Throws LEDGER_NO_LEADER with the last refusal.
+ */
+export async function connectForSetUp(
+  members: readonly Member[],
+  credentials: Credentials,
+  ms = preparationMs,
+): Promise<PostgresConnection> {
+  try {
+    return await pRetry(() => connectPrimary(members, { credentials, hint: undefined, connectMs: 5000 }), {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 200,
+      maxTimeout: 1000,
+      maxRetryTime: ms,
+    })
+  } catch (thrown) {
+    throw new DevstackError({
+      kind: 'gate',
+      code: 'LEDGER_NO_LEADER',
+      message: `No member of PostgreSQL took a connection for writes within ${ms / 1000} s: ${messageOf(thrown)}.`,
+      hint: 'See who leads, and whether all are well, with: devstack run status',
+      cause: thrown,
+    })
   }
 }

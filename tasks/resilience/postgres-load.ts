@@ -8,6 +8,7 @@ import { LedgerClients } from './ledger-clients.ts'
 import type { Load, LoadContext, RunningLoad } from './load.ts'
 import {
   type Credentials,
+  connectForSetUp,
   connectPostgres,
   connectPrimary,
   type Member,
@@ -129,7 +130,7 @@ class PostgresLoad implements RunningLoad {
   }
 
   async begin(): Promise<void> {
-    const connection = await this.#connect()
+    const connection = await this.#led(connectForSetUp(this.#members, this.#credentials))
     try {
       const columns = 'run text NOT NULL, id bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp()'
       await connection.query(`CREATE TABLE IF NOT EXISTS ${table} (${columns}, PRIMARY KEY (run, id))`, [], 10_000)
@@ -194,7 +195,7 @@ class PostgresLoad implements RunningLoad {
   }
 
   async clear(): Promise<void> {
-    const connection = await connectPrimary(this.#watch.members, this.#primary())
+    const connection = await connectForSetUp(this.#watch.members, this.#credentials)
     try {
       await connection.query(`DELETE FROM ${table} WHERE run IN ($1, $2)`, [this.#run, `${this.#run}#probe`], 20_000)
     } finally {

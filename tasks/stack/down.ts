@@ -21,7 +21,7 @@ export function downTask(load: () => Promise<LoadedStack>, after?: Needs): Task<
     destroys: async ({ params: { volumes }, runtime, project, signal }) => {
       if (!volumes && !after) return []
       const found = await runtime.volumes({ [labels.project]: project.name }, { signal })
-      return found.map(({ name }) => `volume ${name} and the data in it`)
+      return found.map(({ name }) => `volume ${name} and the data in it`).sort()
     },
     run: async (context) => {
       const { runtime, project, signal, log, progress } = context

@@ -72,13 +72,13 @@ if (engine.state === 'missing') {
         const before = here.reports().length
         try {
           await here.healthy()
-          const { exitCode, stderr } = await here.place.run(['run', ...words], patience)
+          const { exitCode, stdout, stderr } = await here.place.run(['run', ...words], patience)
           const report = here.reports()[before]
           if (report) {
             kept.push(report)
             console.log(`${command} [${round}/${rounds}] ${describe(report)}`)
             for (const fault of faultsOf(report)) fail(fault)
-          } else fail(`no report, exit code ${exitCode}: ${stderr.trim().slice(0, 300)}`)
+          } else fail(`no report, exit code ${exitCode}: ${`${stdout}${stderr}`.trim().slice(-500)}`)
           for (const { text } of here.unhealed()) fail(`still on record: ${text}`)
           for (const name of await here.helpers()) fail(`the helper ${name} is left`)
         } catch (thrown) {

@@ -119,6 +119,15 @@ test('makes one node of a task with equal params, and checks and defaults them',
   assert.is((await failure(graphOf({ backup, wrong }, ['wrong']))).code, 'CONFIG_BAD_PARAMS')
 })
 
+test('names a node by the params that are not at their defaults, also beside required ones', async () => {
+  const params = z.object({ keep: z.number().default(10), service: z.string(), verbose: z.boolean().default(false) })
+  const logs = createTask({ params, run: () => 0 }) as Task
+  const ids = async (given: object) =>
+    (await buildGraph([{ task: logs, params: params.parse(given) }], namesOf({ logs }))).order
+  assert.equal(await ids({ service: 'web' }), ['logs(service="web")'])
+  assert.equal(await ids({ service: 'web', keep: 10, verbose: true }), ['logs(service="web", verbose=true)'])
+})
+
 test('lets params decide on needs, which all stand in the graph', async () => {
   const small = leaf()
   const large = leaf()

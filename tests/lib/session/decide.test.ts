@@ -2,7 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createTask, type Task } from '../../../lib/engine/task.ts'
 import { type DecideOptions, decideNode } from '../../../lib/session/decide.ts'
-import { planGraph } from '../../../lib/session/plan.ts'
+import { formatPlan, planGraph } from '../../../lib/session/plan.ts'
 import { graphOf, memoryHost } from '../engine/graphs.ts'
 
 const decide = suite('decide and plan')
@@ -57,6 +57,19 @@ decide('a plan decides as far as it can be known without acting', async () => {
   const found = Object.fromEntries(steps.map(({ node, decision }) => [node, decision]))
   assert.equal(found, { built: 'run', seen: 'reuse', blind: 'run', fragile: 'run', all: 'run' })
   assert.match(steps.find(({ node }) => node === 'blind')!.cause, 'needs "built", which would run')
+})
+
+decide('a plan says what each task would destroy', async () => {
+  const none = createTask({ effect: 'destroy', destroys: () => [], run: () => 1 }) as Task
+  const some = createTask({ effect: 'destroy', destroys: async () => ['volume a', 'volume b'], run: () => 1 }) as Task
+  const plain = createTask({ effect: 'destroy', description: 'all there is', run: () => 1 }) as Task
+  const graph = await graphOf({ none, some, plain, all: createTask({ needs: { none, some, plain } }) as Task })
+  const { host } = memoryHost({ decide: (node, context) => decideNode(node, context as never, defaults) })
+  const steps = await planGraph(graph, host, 'plan', new AbortController().signal)
+  const found = Object.fromEntries(steps.map(({ node, destroys }) => [node, destroys]))
+  assert.equal(found, { none: undefined, some: ['volume a', 'volume b'], plain: ['all there is'], all: undefined })
+  const text = formatPlan(steps)
+  for (const what of ['volume a', 'volume b', 'all there is']) assert.match(text, `DESTROYS ${what}\n`)
 })
 
 decide.run()
