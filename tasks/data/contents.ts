@@ -8,7 +8,7 @@ import type { TableContents } from './manifest.ts'
  * compared between servers of one version only.
  */
 const sameText = `SET datestyle TO ISO; SET intervalstyle TO postgres; SET timezone TO 'UTC'; SET extra_float_digits TO 3;
-  SET bytea_output TO hex; SET search_path TO ''; SET row_security TO off; SET max_parallel_workers_per_gather TO 0`
+  SET bytea_output TO hex; SET search_path TO ''; SET row_security TO off`
 
 const tablesQuery = `SELECT format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

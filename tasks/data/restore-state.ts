@@ -16,6 +16,7 @@ import { openShelf } from './shelf.ts'
 const schema = z.object({
   owner: z.unknown(),
   backup: z.string(),
+  cluster: z.string().optional(),
   stage: z.enum(['filling', 'switching', 'clearing']),
   /** Databases by their final names; the number is part of the temporary ones. */
   databases: z.array(z.string()),
@@ -24,6 +25,8 @@ const schema = z.object({
 export interface RestoreState {
   readonly owner: ProcessIdentity | undefined
   readonly backup: string
+  /** System identifier of the cluster that it is restored into. */
+  readonly cluster?: string | undefined
   readonly stage: 'filling' | 'switching' | 'clearing'
   readonly databases: readonly string[]
 }

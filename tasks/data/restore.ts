@@ -107,7 +107,11 @@ export async function restoreBackup(settings: DataSettings, working: Working, ba
     settings.backups,
     databases.reduce((sum, { size }) => sum + size, 0),
   )
-  const state = { backup: backup.id, databases: databases.map(({ name }) => name) }
+  const state = {
+    backup: backup.id,
+    cluster: await identifierOf(cluster, working),
+    databases: databases.map(({ name }) => name),
+  }
   await writeRestoreState(settings, { ...state, stage: 'filling' })
   try {
     await restoreGlobals(cluster, working, join(folder, globalsFile))
@@ -134,6 +138,14 @@ export async function restoreBackup(settings: DataSettings, working: Working, ba
   await writeRestoreState(settings, { ...state, stage: 'switching' })
   await finish(settings, working, { ...state, stage: 'switching', owner: undefined })
   working.log(`backup ${backup.id} is restored, ${rowsOf(manifest)} rows, in ${formatDuration(Date.now() - started)}`)
+}
+
+/** What tells one cluster from any other, also when both had the same name. */
+function identifierOf(cluster: Cluster, working: Working): Promise<string> {
+  return withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
+    const { rows } = await client.query<{ id: string }>('SELECT system_identifier::text AS id FROM pg_control_system()')
+    return rows[0]!.id
+  })
 }
 
 async function rollBack(
@@ -219,6 +231,16 @@ async function dropDatabases(cluster: Cluster, working: Working, names: readonly
 export async function recoverRestore(settings: DataSettings, working: Working): Promise<void> {
   const state = readRestoreState(settings)
   if (!state) return
+  if (
+    state.cluster !== undefined &&
+    state.cluster !== (await identifierOf(await findCluster(settings, working), working))
+  ) {
+    clearRestoreState(settings)
+    working.log(
+      `A restore of backup ${state.backup} was broken off, and its cluster is gone: there is nothing to finish.`,
+    )
+    return
+  }
   if (state.stage === 'filling') {
     await rollBack(settings, working, state)
     working.log(`A restore of backup ${state.backup} was broken off before it changed anything: it is rolled back.`)

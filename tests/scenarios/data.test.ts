@@ -208,6 +208,17 @@ if (engine.state === 'missing') {
     assert.is(await psql(place, counted), '2 1000')
   })
 
+  test('what a killed restore left for a cluster that is gone is not done to another one', async () => {
+    const state = join(place.directory, 'backups', '.restore.json')
+    const left = { backup: backups()[0], cluster: '7000000000000000001', stage: 'switching', databases: ['app'] }
+    writeFileSync(state, JSON.stringify({ ...left, owner: {} }))
+    const { stdout, stderr } = await place.run(['run', 'status'], patience)
+    assert.match(`${stdout}${stderr}`, /its cluster is gone: there is nothing to finish/)
+    assert.not(existsSync(state))
+    assert.is(await psql(place, counted), '2 1000')
+    assert.is(await redis(place, ['GET', 'one']), '1')
+  })
+
   test('TC-022: data survives down and up', async () => {
     await place.succeed(['run', 'down'], patience)
     await place.succeed(['run', 'up'], patience)
