@@ -186,8 +186,8 @@ async function checkPorts(
     const who = holder ? `the container ${holder.name}` : await input.portHolder(port)
     if (who === undefined) continue
     const remedy = holder
-      ? `Stop it (docker stop ${holder.name}), or publish another port.`
-      : 'Stop what listens there, or publish another port.'
+      ? `Stop it (docker stop ${holder.name}), or publish another port: without its *_PORT lines in .env.local, up finds free ones.`
+      : 'Stop what listens there, or publish another port: without its *_PORT lines in .env.local, up finds free ones.'
     findings.push({ check: 'ports', level: 'problem', message: `Port ${port} is held by ${who}.`, remedy })
   }
   if (findings.length > 0) return findings

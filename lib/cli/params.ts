@@ -34,14 +34,15 @@ export async function readTargets(
   const entry = commandEntry(invocation.command)
   const allowed = entry === undefined ? [] : optionsOf(entry)
   const found: FoundOption[] = []
-  const typed: { name: string; task: Task; params: readonly Param[]; input: Record<string, Json> }[] = []
+  const typed: { name: string; task: Task; input: Record<string, Json> }[] = []
   let index = 0
   while (index < words.length) {
     const name = words[index]!
     const task = findTask(name, names)
-    const params = await describeParams(task.definition.params)
-    const reader = new ParamReader(name, params)
     index += 1
+    // a schema takes its time to describe itself, and nothing is typed that would need it
+    const params = index < words.length ? await describeParams(task.definition.params) : []
+    const reader = new ParamReader(name, params)
     while (index < words.length) {
       const word = words[index]!
       if (word === '--' && !reader.takesAll) break
@@ -63,7 +64,7 @@ export async function readTargets(
       }
       index += 1
     }
-    typed.push({ name, task, params, input: reader.values() })
+    typed.push({ name, task, input: reader.values() })
     if (words[index] === '--') {
       index += 1
       if (index === words.length) {
@@ -73,9 +74,9 @@ export async function readTargets(
   }
   const options = { ...invocation.options, ...collect(found) }
   const targets: TaskTarget[] = []
-  for (const { name, task, params, input } of typed) {
+  for (const { name, task, input } of typed) {
     const schema: Schema | undefined = task.definition.params
-    const valid = options.help || !schema ? input : await validateParams({ task: name, schema, params, input })
+    const valid = options.help || !schema ? input : await validateParams({ task: name, schema, input })
     targets.push({ name, task, input, params: valid as Readonly<Record<string, unknown>> })
   }
   return { options, targets }
@@ -104,12 +105,12 @@ function findTask(name: string, names: Pick<Names, 'taskNamed' | 'all'>): Task {
 export async function validateParams(given: {
   readonly task: string
   readonly schema: Schema
-  readonly params: readonly Param[]
   readonly input: Readonly<Record<string, Json>>
 }): Promise<unknown> {
-  const { task, schema, params, input } = given
+  const { task, schema, input } = given
   const result = await schema['~standard'].validate(input)
   if (!result.issues) return result.value
+  const params = await describeParams(schema)
   const [first, ...others] = result.issues.map((issue) => issueError(issue, { task, params, input }))
   if (others.length === 0) throw first!
   throw new DevstackError({

@@ -7,7 +7,6 @@ import { DevstackError } from '../errors.ts'
 import { mask } from '../report/redact.ts'
 import { journalFile, listRuns, type RunInfo, readJournal } from '../state/runs.ts'
 import type { Options } from './args.ts'
-import { describeParams } from './param.ts'
 import { type TaskTarget, validateParams } from './params.ts'
 
 export interface RunRecord {
@@ -184,9 +183,7 @@ export async function targetsNamed(
   for (const { name, input } of named) {
     const { task } = loaded.registry.require(name)
     const schema = task.definition.params
-    const params = schema
-      ? await validateParams({ task: name, schema, params: await describeParams(schema), input })
-      : input
+    const params = schema ? await validateParams({ task: name, schema, input }) : input
     targets.push({ name, task, input, params: params as Record<string, unknown> })
   }
   return targets

@@ -213,7 +213,7 @@ async function portFinding(wanted: WantedPort, answer: PortAnswer, options: Port
       check: 'port',
       level: 'error',
       message: `Port ${where} for ${wanted.service} is in use: ${await options.holder(wanted)}.`,
-      remedy: 'End what holds it, or publish another port in the compose file.',
+      remedy: 'End what holds it, or publish another port: without its *_PORT lines in .env.local, up finds free ones.',
     }
   }
   if (answer === 'no such address') {

@@ -27,8 +27,8 @@ export async function portInUse(error: unknown, { idOrName, session, containers 
     message: `Container "${name}" cannot publish ${hostIp}:${port}: ${describeHolder(holder)}.`,
     hint:
       holder.kind === 'container'
-        ? `Stop it (\`docker stop ${holder.name}\`), or publish another port.`
-        : 'End that process, or publish another port.',
+        ? `Stop it (\`docker stop ${holder.name}\`), or publish another port: without its *_PORT lines in .env.local, up finds free ones.`
+        : 'End that process, or publish another port: without its *_PORT lines in .env.local, up finds free ones.',
     cause: error.cause,
   })
 }
