@@ -42,8 +42,10 @@ export interface ExecCommandOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly input?: string
-  /** Keep what is printed out of the events; it is still returned. */
+  /** Keep what is printed out of the events; it is still returned. Default false. */
   readonly quiet?: boolean
+  /** False gives an empty `stdout`, so that a long log takes no memory. Default true. */
+  readonly capture?: boolean
 }
 
 export interface Row {
@@ -57,8 +59,8 @@ export interface Ambient {
   /** zx: runs commands with the task's `cwd`, `env` and signal; what they print becomes events. Never goes through interpolation unquoted. */
   readonly $: Shell
   /**
-   * Runs one command without zx: words as they are, or text for `/bin/sh -c`. Output becomes events. Throws
-   * TASK_COMMAND_FAILED with the exit code.
+   * Runs one command without zx: words as they are, or text for `/bin/sh -c`. Output becomes events, and what came on
+   * standard output is returned as UTF-8 text. Throws TASK_COMMAND_FAILED with the exit code.
    */
   exec(command: string | readonly string[], options?: ExecCommandOptions): Promise<{ readonly stdout: string }>
   /** The container engine; connected on first use. */

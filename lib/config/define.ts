@@ -132,7 +132,7 @@ export function command(line: string | readonly string[]): {
   return {
     source: JSON.stringify(line),
     run: async (context) => {
-      await context.exec(line)
+      await context.exec(line, { capture: false })
       return undefined
     },
   }

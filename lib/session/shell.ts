@@ -33,25 +33,26 @@ export function taskShell(options: ShellOptions): Shell {
     spawn: ((file: string, args: readonly string[], settings: SpawnOptions) => {
       if (options.signal.aborted) throw options.signal.reason
       const child = nodeSpawn(file, args, settings)
-      watch(child, options)
+      watch(child, options, options.onOutput)
       return child
     }) as unknown as typeof import('node:child_process').spawn,
   })
   return bound
 }
 
-function watch(child: ChildProcess, options: ShellOptions, quiet = false): void {
-  options.processes.add(child)
-  if (quiet || options.interactive) return
+/** Adds it to the processes of the run, and reads what it prints as text. */
+function watch(child: ChildProcess, { processes }: ShellOptions, onText: ShellOptions['onOutput']): void {
+  processes.add(child)
   for (const stream of ['stdout', 'stderr'] as const) {
+    // a letter of several bytes may come in two pieces
     const decoder = new StringDecoder('utf8')
     child[stream]?.on('data', (chunk: Buffer) => {
       const text = decoder.write(chunk)
-      if (text !== '') options.onOutput(stream, text)
+      if (text !== '') onText(stream, text)
     })
     child[stream]?.on('end', () => {
       const rest = decoder.end()
-      if (rest !== '') options.onOutput(stream, rest)
+      if (rest !== '') onText(stream, rest)
     })
   }
 }
@@ -73,16 +74,12 @@ export async function execCommand(
     detached: !options.interactive,
     stdio: options.interactive ? 'inherit' : [more.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   })
-  watch(child, options, more.quiet ?? false)
   let stdout = ''
   let last = ''
-  child.stdout?.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString('utf8')
-    last = (last + chunk.toString('utf8')).slice(-keptOutput)
-    if (!more.quiet && stdout.length > keptOutput) stdout = stdout.slice(-keptOutput)
-  })
-  child.stderr?.on('data', (chunk: Buffer) => {
-    last = (last + chunk.toString('utf8')).slice(-keptOutput)
+  watch(child, options, (stream, text) => {
+    if (!more.quiet) options.onOutput(stream, text)
+    last = (last + text).slice(-keptOutput)
+    if (stream === 'stdout' && more.capture !== false) stdout += text
   })
   if (more.input !== undefined) {
     // a command may end without reading all of it

@@ -37,6 +37,12 @@ const echo = task({
     mark(JSON.stringify([zx.stdout, plain.stdout]))
   },
 })
+const letters = task({ run: async ({ exec, log }) => {
+  // written in pieces that end within a letter
+  const script = 'const b = Buffer.from("é".repeat(100_000)); process.stdout.write(b.subarray(0, 77_777)); setTimeout(() => process.stdout.write(b.subarray(77_777)), 50)'
+  for (const quiet of [true, false]) mark(String((await exec([process.execPath, '-e', script], { quiet })).stdout === 'é'.repeat(100_000)))
+  mark(JSON.stringify((await exec(['echo', 'x'], { capture: false })).stdout))
+} })
 const __tasks = { ['__proto__']: task({ run: () => mark('proto') }), constructor: task({ run: () => mark('constructor') }) }
 const deaf = task({ run: () => new Promise(() => setInterval(() => {}, 1000)) })
 const killer = task({ run: async ({ $ }) => { mark('running'); await $\`sleep 60\`; mark('survived') }, cleanup: () => mark('killer cleaned') })
@@ -47,7 +53,7 @@ const bothEnd = group({ finishing, delayed })
 const bothKilled = group({ killer, delayed })
 const mixed = group({ later, fine })
 export default defineConfig({ name: '${project}', concurrency: 2, cancel: { interrupt: '300ms', terminate: '300ms' }, tasks: {
-  fine, broken, shell, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, echo, deaf,
+  fine, broken, shell, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf,
   killer, delayed, finishing, read, bothEnd, bothKilled, mixed, ...__tasks } })
 `
 
@@ -150,6 +156,11 @@ exits('params are literal arguments, whatever they hold', async ({ test }) => {
   await test.succeed(['run', 'echo', '--text', nasty])
   assert.equal(JSON.parse(marks(test)[0]!), [nasty, nasty])
   assert.not(existsSync(join(test.directory, 'pwned')))
+})
+
+exits('a task gets all of what a command printed, whole letters', async ({ test }) => {
+  await test.succeed(['run', 'letters'])
+  assert.equal(marks(test), ['true', 'true', '""'])
 })
 
 exits('tasks may be called __proto__ and constructor', async ({ test }) => {
