@@ -19,7 +19,8 @@ export interface Autopsy {
     readonly state: string
     readonly exitCode: number | null
     readonly oomKilled: boolean
-    readonly restarts: number
+    /** Null when the engine did not tell. */
+    readonly restarts: number | null
   }
   /** At most 20. */
   readonly logs: readonly string[]

@@ -16,8 +16,8 @@ export class GateError extends DevstackError {
 
 export const shownLogLines = 20
 const shownAnswers = 5
-/** The container is only looked at, so an engine that hangs must not keep the failure from being told. */
-const lookMs = 3_000
+/** An engine that hangs must not keep the failure from being told; one that is only busy is worth the wait. */
+const lookMs = 10_000
 
 /** The answers of a probe, equal ones in a row counted; only the last few runs are kept. */
 export class Answers {
@@ -59,42 +59,52 @@ export interface AutopsyOptions {
   readonly sawOutOfMemory?: boolean
 }
 
-/** Looks at the container and its last log lines, at most 3 s in all; never throws. */
+/** Looks at the container and its last log lines, at most 10 s in all; never throws. */
 export async function performAutopsy(options: AutopsyOptions): Promise<Autopsy> {
   const { runtime, container, answers } = options
   const signal = AbortSignal.timeout(lookMs)
   const [details, logs] = await Promise.all([
-    container === undefined ? undefined : look(runtime, container, signal),
+    container === undefined ? 'unknown' : look(runtime, container, signal),
     container === undefined ? [] : lastLines(runtime, container, signal),
   ])
-  const service = details?.labels[labels.service]
+  const service = typeof details === 'string' ? undefined : details.labels[labels.service]
   return {
     question: options.question,
     asked: answers.asked,
     waitedMs: Math.round(options.waitedMs),
     answers: answers.list(),
-    ...(details === undefined
-      ? {}
-      : {
-          container: {
-            name: details.name,
-            state: details.state,
-            exitCode: details.state === 'running' || details.state === 'created' ? null : details.exitCode,
-            oomKilled: details.oomKilled || options.sawOutOfMemory === true,
-            restarts: details.restarts,
-          },
-        }),
+    ...(container === undefined ? {} : { container: factsOf(container, details, options.sawOutOfMemory) }),
     logs,
     blocked: options.blocked,
     next: `devstack run logs ${service ?? options.node}`,
   }
 }
 
-async function look(runtime: Runtime, container: string, signal: AbortSignal): Promise<ContainerDetails | undefined> {
+function factsOf(
+  container: string,
+  details: ContainerDetails | 'gone' | 'unknown',
+  sawOutOfMemory = false,
+): NonNullable<Autopsy['container']> {
+  if (typeof details === 'string') {
+    const state = details === 'gone' ? 'gone' : 'state unknown, as the engine does not tell'
+    return { name: container.slice(0, 12), state, exitCode: null, oomKilled: sawOutOfMemory, restarts: null }
+  }
+  const { name, state, exitCode, oomKilled, restarts } = details
+  return {
+    ...{ name, state, restarts, oomKilled: oomKilled || sawOutOfMemory },
+    exitCode: state === 'running' || state === 'created' ? null : exitCode,
+  }
+}
+
+async function look(
+  runtime: Runtime,
+  container: string,
+  signal: AbortSignal,
+): Promise<ContainerDetails | 'gone' | 'unknown'> {
   try {
-    return await bounded(runtime.inspect(container, { signal }), signal)
+    return (await bounded(runtime.inspect(container, { signal }), signal)) ?? 'gone'
   } catch {
-    return undefined
+    return 'unknown'
   }
 }
 

@@ -17,7 +17,8 @@ export function formatAutopsy(autopsy: Autopsy, paint: Paint = createPaint(false
     const facts = [clean(container.state)]
     if (container.exitCode !== null) facts.push(`exit code ${container.exitCode}`)
     if (container.oomKilled) facts.push('killed, out of memory')
-    facts.push(container.restarts === 0 ? 'never restarted' : `restarted ${count(container.restarts, 'time')}`)
+    if (container.restarts !== null)
+      facts.push(container.restarts === 0 ? 'never restarted' : `restarted ${count(container.restarts, 'time')}`)
     lines.push(`container ${clean(container.name)}: ${facts.join(', ')}`)
   }
   if (logs.length > 0) {

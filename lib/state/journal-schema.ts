@@ -18,7 +18,7 @@ const autopsy = z.object({
       state: z.string(),
       exitCode: z.number().nullable(),
       oomKilled: z.boolean(),
-      restarts: z.number(),
+      restarts: z.number().nullable(),
     })
     .optional(),
   logs: strings,
