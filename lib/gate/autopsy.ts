@@ -64,7 +64,7 @@ export async function performAutopsy(options: AutopsyOptions): Promise<Autopsy> 
   const { runtime, container, answers } = options
   const signal = AbortSignal.timeout(lookMs)
   const [details, logs] = await Promise.all([
-    container === undefined ? 'unknown' : look(runtime, container, signal),
+    container === undefined ? ('unknown' as const) : look(runtime, container, signal),
     container === undefined ? [] : lastLines(runtime, container, signal),
   ])
   const service = typeof details === 'string' ? undefined : details.labels[labels.service]
