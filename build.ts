@@ -31,12 +31,14 @@ const packages = ['zod', 'yaml', 'cosmiconfig', 'docker-modem', 'tinyglobby']
 
 /** Node has these in memory when it starts; the others together take as long as Node itself, so they wait for their use. */
 const early = ['node:events', 'node:fs', 'node:module', 'node:path', 'node:url', 'node:util']
+/** Packages ask for these without a prefix; other modules they may call or extend as they are, so those can not wait. */
+const late = ['crypto', 'fs/promises']
 
 const banner = `
 var require = ((load) => (name) =>
-  !name.startsWith('node:') || ${JSON.stringify(early)}.includes(name)
+  (name.startsWith('node:') ? ${JSON.stringify(early)}.includes(name) : !${JSON.stringify(late)}.includes(name))
     ? load(name)
-    : new Proxy({}, { get: (_, key) => load(name)[key] }))(require)
+    : new Proxy({}, { get: (_, key) => (key === '__esModule' ? undefined : load(name)[key]) }))(require)
 const __url = require('node:url').pathToFileURL(__filename).href`
 
 /** Loading zod takes as long as starting Node, so it waits until the first schema is made. */

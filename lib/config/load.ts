@@ -10,8 +10,9 @@ import { Registry } from './registry.ts'
 
 const names = ['devstack.config']
 const extensions = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml']
+const fileNames = names.flatMap((name) => extensions.map((extension) => `${name}.${extension}`))
 const searchPlaces = [
-  ...names.flatMap((name) => extensions.map((extension) => `${name}.${extension}`)),
+  ...fileNames,
   'package.json',
   ...extensions.map((extension) => `.config/devstack.config.${extension}`),
   ...extensions.map((extension) => `.config/devstack.${extension}`),
@@ -143,9 +144,9 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
 }
 
 async function search(directory: string): Promise<string> {
-  // the first place that is looked at anyway; without loading what looks further
-  const here = join(directory, searchPlaces[0]!)
-  if (existsSync(here)) return here
+  // what cosmiconfig would look at first; loading it takes a quarter as long as starting Node
+  const here = fileNames.map((name) => join(directory, name)).find(existsSync)
+  if (here) return here
   const { cosmiconfig } = await import('cosmiconfig')
   const explorer = cosmiconfig('devstack', {
     searchPlaces,
