@@ -13,10 +13,15 @@ export function isAlive(file: string): boolean {
   }
 }
 
-/** Removes the oldest journals beyond `keep` (default 200), never one that is being written. Never throws. */
+/**
+ * Removes the oldest journals beyond `keep` (default 200), never one that is being written. Their names begin with when
+ * they did, so none is looked at that stays. Never throws.
+ */
 export function pruneRuns(directory: string, keep = 200): void {
-  const all = journals(directory).sort((a, b) => b.modified - a.modified)
-  for (const { file } of all.slice(Math.max(0, keep))) {
+  const runs = join(directory, 'runs')
+  const newestFirst = journalNames(runs).sort().reverse()
+  for (const old of newestFirst.slice(Math.max(0, keep))) {
+    const file = join(runs, old)
     if (isAlive(file)) continue
     for (const name of [file, `${file}.owner`]) {
       try {
@@ -31,15 +36,18 @@ export function pruneRuns(directory: string, keep = 200): void {
 /** The journals of a project, in no order; `modified` is milliseconds since the epoch. */
 export function journals(directory: string): { runId: string; file: string; modified: number }[] {
   const runs = join(directory, 'runs')
-  if (!existsSync(runs)) return []
-  return readdirSync(runs)
-    .filter((name) => name.endsWith('.jsonl'))
-    .flatMap((name) => {
-      const file = join(runs, name)
-      try {
-        return [{ runId: name.slice(0, -'.jsonl'.length), file, modified: statSync(file).mtimeMs }]
-      } catch {
-        return []
-      }
-    })
+  return journalNames(runs).flatMap((name) => {
+    const file = join(runs, name)
+    try {
+      return [{ runId: name.slice(0, -ending.length), file, modified: statSync(file).mtimeMs }]
+    } catch {
+      return []
+    }
+  })
+}
+
+const ending = '.jsonl'
+
+function journalNames(runs: string): string[] {
+  return existsSync(runs) ? readdirSync(runs).filter((name) => name.endsWith(ending)) : []
 }
