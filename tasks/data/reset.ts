@@ -1,6 +1,7 @@
 /** `reset`: the stack as if it had never run. Its steps `reset:down` and `reset:up` are the stack pack's. */
 import { existsSync } from 'node:fs'
-import { named, type Task, task, z } from '../../lib/index.ts'
+import { after, named, type Task, task, z } from '../../lib/index.ts'
+import { upParams } from '../stack/up.ts'
 import { automaticBackup } from './backup.ts'
 import { postgresRuns } from './cluster.ts'
 import { migrateAll } from './migrate.ts'
@@ -37,7 +38,8 @@ export function resetTask(settings: DataSettings, kept: Task<Kept>): Task<Kept> 
     effect: 'change',
     locks: ['postgres'],
     runLocks: ['stack'],
-    needs: { kept, up: named('reset:up') },
+    params: upParams.pick({ fast: true, ephemeral: true }),
+    needs: (form) => ({ kept, up: after(named('reset:up'), { params: form }) }),
     returns: value,
     run: async (context): Promise<Kept> => {
       if (existsSync(settings.migrations)) await migrateAll(settings, context)

@@ -278,7 +278,7 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
   commandTest('reset: what was there is in a backup, and it ends when it is run or resumed again', async () => {
     for (const name of entries(join(place.directory, 'migrations')))
       if (name.endsWith('-more.sql')) rmSync(join(place.directory, 'migrations', name))
-    const args = ['run', 'reset', '--yes']
+    const args = ['run', 'reset', '--yes', ...(form ? [`--${form}`] : [])]
     const span = await timed(args)
     for (let round = 0; round < kills; round += 1) {
       await change()
