@@ -157,7 +157,7 @@ async function dumpDatabase(
   const ended = new AbortController()
   const signal = AbortSignal.any([working.signal, ended.signal])
   return withClient(server, { database: name, signal: working.signal }, async (client) => {
-    await prepareReading(client)
+    await prepareReading(client, { alone: false })
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     const { rows } = await client.query<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot')
     const dumping = toFile({ ...working, signal }, server.handle, {

@@ -130,8 +130,8 @@ export async function restoreInto(
     label: database.name,
   })
   return withClient(server, { database: name, signal: working.signal }, async (client) => {
-    await prepareReading(client)
-    const found = await readContents(client)
+    await prepareReading(client, { alone: true })
+    const found = await readContents(client, database.tables)
     assertContents(`The restored database ${database.name}`, database.tables, found)
     return found
   })
