@@ -101,14 +101,24 @@ if (engine.state === 'missing') {
 
   test('TC-023: a backup is proved, brought back into the running cluster, and undone', async () => {
     await redis(place, ['MSET', 'one', '1', 'two words', '2'])
+    // rows are hashed as they are or as text, as their types allow
+    await psql(place, "CREATE TABLE mixed AS SELECT '{}'::json AS a, 1.50::numeric AS b, ARRAY[1, NULL] AS c, 'é' AS d")
     await place.succeed(['run', 'backup', '--verify'], patience)
     const id = backups().at(-1)!
     const folder = join(place.directory, 'backups', id)
     const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'))
     assert.is(manifest.redis.keys, 2)
+    const sums = Object.fromEntries(
+      manifest.postgres.databases[0].tables.map((table: { name: string; checksum: string }) => [
+        table.name,
+        table.checksum,
+      ]),
+    )
+    assert.match(sums['public.guests'], /^rows:-?\d+$/)
+    assert.match(sums['public.mixed'], /^-?\d+$/)
     assert.ok(existsSync(join(folder, 'verified.json')))
 
-    await psql(place, 'DROP TABLE guests; UPDATE rooms SET name = upper(name)')
+    await psql(place, 'DROP TABLE mixed; DROP TABLE guests; UPDATE rooms SET name = upper(name)')
     await redis(place, ['FLUSHALL'])
     await place.succeed(['run', 'restore', id], patience)
     assert.is(await psql(place, counted), '2 1000')
