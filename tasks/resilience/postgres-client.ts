@@ -1,10 +1,9 @@
 /** PostgreSQL connections with deadlines of their own: a frozen server still accepts TCP and never answers. */
 import { Socket } from 'node:net'
-import pRetry from 'p-retry'
 import type { Client } from 'pg'
 import { DevstackError, messageOf } from '../../lib/index.ts'
 import type { Address } from '../stack/endpoint.ts'
-import { within } from './clock.ts'
+import { now, pause, within } from './clock.ts'
 
 export interface Credentials {
   readonly user: string
@@ -119,20 +118,20 @@ export async function connectForSetUp(
   credentials: Credentials,
   ms = preparationMs,
 ): Promise<PostgresConnection> {
-  try {
-    return await pRetry(() => connectPrimary(members, { credentials, hint: undefined, connectMs: 5000 }), {
-      retries: Number.POSITIVE_INFINITY,
-      minTimeout: 200,
-      maxTimeout: 1000,
-      maxRetryTime: ms,
-    })
-  } catch (thrown) {
-    throw new DevstackError({
-      kind: 'gate',
-      code: 'LEDGER_NO_LEADER',
-      message: `No member of PostgreSQL took a connection for writes within ${ms / 1000} s: ${messageOf(thrown)}.`,
-      hint: 'See who leads, and whether all are well, with: devstack run status',
-      cause: thrown,
-    })
+  const deadline = now() + ms
+  for (;;) {
+    try {
+      return await connectPrimary(members, { credentials, hint: undefined, connectMs: 5000 })
+    } catch (thrown) {
+      if (now() < deadline) await pause(250)
+      else
+        throw new DevstackError({
+          kind: 'gate',
+          code: 'LEDGER_NO_LEADER',
+          message: `No member of PostgreSQL took a connection for writes within ${ms / 1000} s: ${messageOf(thrown)}.`,
+          hint: 'See who leads, and whether all are well, with: devstack run status',
+          cause: thrown,
+        })
+    }
   }
 }
