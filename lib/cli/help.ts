@@ -88,6 +88,7 @@ async function factsOf(task: Task, names: Pick<Names, 'nameOf'>): Promise<readon
   }
   add('Needs', (await Promise.all(needs.map(([key, need]) => aboutNeed(key, need, names)))).join(', '))
   add('Done when', gates.map((gate: { description: string }) => gate.description).join(', '))
+  add('Asks', definition.confirm ?? '')
   add('Effect', definition.effect === undefined ? '' : effects[definition.effect])
   add('Locks', ((definition.locks ?? []) as readonly Lock[]).map(aboutLock).join(', '))
   add('Reads', (definition.inputs ?? []).join(', '))

@@ -45,6 +45,7 @@ export const plainTaskSchema = z
     locks: z.array(lock).optional(),
     weight: z.int().nonnegative().optional(),
     effect: z.enum(['read', 'create', 'change', 'destroy']).optional(),
+    confirm: z.string().min(1).optional(),
     aliases: strings.optional(),
     private: z.boolean().optional(),
     platforms: strings.optional(),

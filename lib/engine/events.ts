@@ -55,6 +55,8 @@ export interface Step {
   readonly differences?: readonly string[]
   /** What it would destroy; only in a plan. */
   readonly destroys?: readonly string[]
+  /** What must be agreed to before; only in a plan. */
+  readonly asks?: string
   /** The row it is folded into. */
   readonly partOf?: string
   readonly service?: boolean

@@ -94,6 +94,8 @@ export interface TaskDefinition<A, N extends Needs, P, V> {
   readonly destroys?: (
     context: BaseContext<Record<never, never>, P> & A,
   ) => readonly string[] | Promise<readonly string[]>
+  /** What the user must agree to before the first effect of a run that has this task, whatever its effect. */
+  readonly confirm?: string
   readonly locks?: readonly Lock[]
   /** Slots taken out of the concurrency limit; default 1, 0 for what only waits. */
   readonly weight?: number

@@ -23,7 +23,12 @@ export async function planGraph(
     const active = node.needs.filter((need) => acting.has(need.node)).map((need) => need.node)
     const decided = await planNode(node, { host, runId, signal, values, active })
     const destroys = decided.decision === 'run' ? await destroyedBy(node, host, signal) : []
-    const step = destroys.length > 0 ? { ...decided, destroys } : decided
+    const { confirm } = node.definition
+    const step = {
+      ...decided,
+      ...(destroys.length > 0 ? { destroys } : {}),
+      ...(decided.decision === 'run' && confirm !== undefined ? { asks: confirm } : {}),
+    }
     if (step.decision === 'run' && !isPassive(node)) acting.add(id)
     steps.push(step)
   }
@@ -106,6 +111,7 @@ export function formatPlan(steps: readonly Step[]): string {
     `${step.decision.padEnd(5)}  ${step.node.padEnd(width)}  ${step.cause}`,
     ...(step.differences ?? []).map((difference) => `       ${difference}`),
     ...(step.destroys ?? []).map((what) => `       DESTROYS ${what}`),
+    ...(step.asks === undefined ? [] : [`       ASKS ${step.asks}`]),
   ])
   const count = (decision: Step['decision']): number => shown.filter((step) => step.decision === decision).length
   const parts = (['run', 'reuse', 'skip', 'stop'] as const).filter((decision) => count(decision) > 0)

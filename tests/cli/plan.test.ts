@@ -23,7 +23,9 @@ const wipe = task({ effect: 'destroy', destroys: () => ['volume data'], run: () 
 const empty = task({ effect: 'destroy', destroys: () => [], run: () => mark('empty') })
 const first = task({ run: () => mark('first') })
 const reset = group({ first, drop, wipe, empty })
-export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset } })
+const publish = task({ needs: { first }, confirm: 'Sends it to every customer', run: () => mark('publish') })
+const both = group({ publish, wipe })
+export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both } })
 `
 
 const plans = suite<{ test: Checkout }>('plan, why and confirmation')
@@ -138,6 +140,21 @@ plans('a confirmation is refused without a terminal, and lists everything', asyn
   assert.is(marks(test), '')
   await test.succeed(['run', 'reset', '--yes'])
   assert.equal(marks(test).split(' ').sort(), ['drop', 'empty', 'first', 'wipe'])
+})
+
+plans('a task asks what must be agreed to, together with what is destroyed', async ({ test }) => {
+  const refused = await test.refused(['run', 'both'])
+  for (const part of ['This destroys', 'volume data', 'publish: Sends it to every customer', '--yes'])
+    assert.match(refused, part)
+  const alone = await test.refused(['run', 'publish'])
+  assert.match(alone, 'Sends it to every customer')
+  assert.not.match(alone, 'destroys')
+  assert.is(marks(test), '')
+  const plan = await test.succeed(['plan', 'both'])
+  for (const part of ['DESTROYS volume data', 'ASKS Sends it to every customer']) assert.match(plan, part)
+  assert.match(await test.succeed(['help', 'publish']), 'Sends it to every customer')
+  await test.succeed(['run', 'publish', '--yes'])
+  assert.is(marks(test), 'first publish')
 })
 
 plans('nothing to destroy, nothing to ask', async ({ test }) => {
