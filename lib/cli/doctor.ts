@@ -5,6 +5,7 @@
 import { statfs } from 'node:fs/promises'
 import { freemem, totalmem } from 'node:os'
 import { DevstackError, formatPlace, messageOf } from '../errors.ts'
+import { publishElsewhere } from '../runtime/ports.ts'
 import { type ContainerSummary, labels, type RuntimeReader } from '../runtime/runtime.ts'
 
 /** What is checked, in the order in which it is shown. */
@@ -186,8 +187,8 @@ async function checkPorts(
     const who = holder ? `the container ${holder.name}` : await input.portHolder(port)
     if (who === undefined) continue
     const remedy = holder
-      ? `Stop it (docker stop ${holder.name}), or publish another port: without its *_PORT lines in .env.local, up finds free ones.`
-      : 'Stop what listens there, or publish another port: without its *_PORT lines in .env.local, up finds free ones.'
+      ? `Stop it (docker stop ${holder.name}), ${publishElsewhere}`
+      : `Stop what listens there, ${publishElsewhere}`
     findings.push({ check: 'ports', level: 'problem', message: `Port ${port} is held by ${who}.`, remedy })
   }
   if (findings.length > 0) return findings

@@ -180,7 +180,8 @@ async function dumpDatabase(
   })
 }
 
-async function factsOf(
+/** What tells a cluster and its state from any other. */
+export async function factsOf(
   server: Parameters<typeof withClient>[0],
   working: Working,
 ): Promise<Pick<Manifest['postgres'], 'version' | 'systemIdentifier' | 'lsn' | 'timeline'>> {

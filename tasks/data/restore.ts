@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { DevstackError, formatBytes, formatDuration, type Task, type Terminal, task, z } from '../../lib/index.ts'
 import { runningHandles } from '../stack/handles.ts'
-import { automaticBackup, bytesOf, reasonOf, rowsOf } from './backup.ts'
+import { automaticBackup, bytesOf, factsOf, reasonOf, rowsOf } from './backup.ts'
 import { type Cluster, findCluster, identifier, literal, replicasCaughtUp, withClient } from './cluster.ts'
 import { needSpace } from './files.ts'
 import { globalsFile, restoreGlobals } from './globals.ts'
@@ -109,7 +109,7 @@ export async function restoreBackup(settings: DataSettings, working: Working, ba
   )
   const state = {
     backup: backup.id,
-    cluster: await identifierOf(cluster, working),
+    cluster: (await factsOf(cluster, working)).systemIdentifier,
     databases: databases.map(({ name }) => name),
   }
   await writeRestoreState(settings, { ...state, stage: 'filling' })
@@ -138,14 +138,6 @@ export async function restoreBackup(settings: DataSettings, working: Working, ba
   await writeRestoreState(settings, { ...state, stage: 'switching' })
   await finish(settings, working, { ...state, stage: 'switching', owner: undefined })
   working.log(`backup ${backup.id} is restored, ${rowsOf(manifest)} rows, in ${formatDuration(Date.now() - started)}`)
-}
-
-/** What tells one cluster from any other, also when both had the same name. */
-function identifierOf(cluster: Cluster, working: Working): Promise<string> {
-  return withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
-    const { rows } = await client.query<{ id: string }>('SELECT system_identifier::text AS id FROM pg_control_system()')
-    return rows[0]!.id
-  })
 }
 
 async function rollBack(
@@ -231,10 +223,8 @@ async function dropDatabases(cluster: Cluster, working: Working, names: readonly
 export async function recoverRestore(settings: DataSettings, working: Working): Promise<void> {
   const state = readRestoreState(settings)
   if (!state) return
-  if (
-    state.cluster !== undefined &&
-    state.cluster !== (await identifierOf(await findCluster(settings, working), working))
-  ) {
+  const { systemIdentifier } = await factsOf(await findCluster(settings, working), working)
+  if (state.cluster !== undefined && state.cluster !== systemIdentifier) {
     clearRestoreState(settings)
     working.log(
       `A restore of backup ${state.backup} was broken off, and its cluster is gone: there is nothing to finish.`,

@@ -1,6 +1,6 @@
 /** Says who holds a port that a container could not get. */
 import { DevstackError } from '../../errors.ts'
-import { describeHolder, holderOf } from '../ports.ts'
+import { describeHolder, holderOf, publishElsewhere } from '../ports.ts'
 import type { ContainerSummary } from '../runtime.ts'
 import { portOf } from './failures.ts'
 import type { Session } from './session.ts'
@@ -27,8 +27,8 @@ export async function portInUse(error: unknown, { idOrName, session, containers 
     message: `Container "${name}" cannot publish ${hostIp}:${port}: ${describeHolder(holder)}.`,
     hint:
       holder.kind === 'container'
-        ? `Stop it (\`docker stop ${holder.name}\`), or publish another port: without its *_PORT lines in .env.local, up finds free ones.`
-        : 'End that process, or publish another port: without its *_PORT lines in .env.local, up finds free ones.',
+        ? `Stop it (\`docker stop ${holder.name}\`), ${publishElsewhere}`
+        : `End that process, ${publishElsewhere}`,
     cause: error.cause,
   })
 }
