@@ -3,6 +3,7 @@
  * points at the sources. docs/adr/0021-few-large-files.md says why it is done so.
  */
 import { spawnSync } from 'node:child_process'
+import { hash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
@@ -39,7 +40,9 @@ var require = ((load) => (name) =>
   (name.startsWith('node:') ? ${JSON.stringify(early)}.includes(name) : !${JSON.stringify(late)}.includes(name))
     ? load(name)
     : new Proxy({}, { get: (_, key) => (key === '__esModule' ? undefined : load(name)[key]) }))(require)
-const __url = require('node:url').pathToFileURL(__filename).href`
+const __url = require('node:url').pathToFileURL(__filename).href
+// bin/devstack.cjs runs this as a script, and a script that Node has not loaded itself may not import
+const __import = typeof __importer === 'function' ? __importer : (name) => import(name)`
 
 /** Loading zod takes as long as starting Node, so it waits until the first schema is made. */
 const lazyZod = (place: string): string => `
@@ -73,6 +76,8 @@ const settings: BuildOptions = {
   banner: { js: banner },
   logLevel: 'warning',
   legalComments: 'none',
+  // bin/devstack.cjs reads them as such
+  charset: 'ascii',
   write: false,
 }
 
@@ -159,7 +164,11 @@ function face(name: string, text: string): Output {
 
 async function bundled(options: BuildOptions): Promise<Output> {
   const { outputFiles } = await build({ ...settings, ...options })
-  return outputFiles![0]!
+  const { path, text } = outputFiles![0]!
+  const code = text.slice(settings.banner!['js']!.length).replace(/(?<=[\s(=[])import\(/g, '__import(')
+  const whole = settings.banner!['js'] + code
+  // the first line names this very text to the cache of bin/devstack.cjs
+  return { path, text: `// ${hash('sha256', whole).slice(0, 16)}\n${whole}` }
 }
 
 interface Survey {

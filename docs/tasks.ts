@@ -7,7 +7,7 @@ const root = dirname(import.meta.dirname)
 const listed = z.array(z.object({ name: z.string(), private: z.boolean() }))
 
 function devstack(...args: readonly string[]): string {
-  const command = [join(root, 'bin', 'devstack.js'), ...args]
+  const command = [join(root, 'bin', 'devstack.cjs'), ...args]
   const { status, stdout, stderr } = spawnSync(process.execPath, command, {
     cwd: root,
     encoding: 'utf8',

@@ -1,7 +1,19 @@
 // deadline: 420s
 /** What is published works: packed, installed into an empty folder, and run there with a small config. */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { suite } from 'uvu'
@@ -82,7 +94,14 @@ published('is packed and installed', (context) => {
 })
 
 published('holds what is needed and nothing else', ({ files }) => {
-  const needed = ['bin/devstack.js', 'dist/core.cjs', 'dist/index.js', 'dist/packs.js', 'dist/types/lib/index.d.ts']
+  const needed = [
+    'bin/devstack.cjs',
+    'bin/newer-node.js',
+    'dist/core.cjs',
+    'dist/index.js',
+    'dist/packs.js',
+    'dist/types/lib/index.d.ts',
+  ]
   for (const path of [...needed, 'README.md', 'LICENSE', 'CHANGELOG.md', 'compose/stack.yml']) {
     assert.ok(files.includes(path), `${path} is missing`)
   }
@@ -96,6 +115,41 @@ published('runs a task whose need flows to it', ({ project }) => {
   assert.match(succeed(devstack, ['list'], project), 'Greets')
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string }
   assert.match(succeed(devstack, ['--version'], project), version)
+})
+
+published('keeps the code of functions that a command used, and starts as well without it', ({ project }) => {
+  const devstack = join(project, 'node_modules', '.bin', 'devstack')
+  const start = (): string => succeed(devstack, ['run', 'greet', '--renderer', 'lines'], project)
+  const cache = join(project, 'node_modules', 'devstack', 'node_modules', '.cache', 'devstack')
+  const kept = (): readonly string[] => globSync('*/core-run-*', { cwd: cache }).map((name) => join(cache, name))
+  rmSync(cache, { recursive: true, force: true })
+
+  assert.match(start(), 'hello world')
+  const [code, ...others] = kept()
+  assert.ok(code)
+  assert.equal(others, [])
+  const whole = statSync(code)
+  assert.match(start(), 'hello world')
+  assert.is(statSync(code).ino, whole.ino, 'kept code is used, not made again')
+
+  // cut short, and left by another build
+  truncateSync(code, whole.size >> 1)
+  assert.match(start(), 'hello world')
+  assert.ok(statSync(code).size > whole.size * 0.9, 'what V8 refuses is made again')
+  renameSync(code, code.replace(/[0-9a-f]{16}$/, '0123456789abcdef'))
+  assert.match(start(), 'hello world')
+  assert.equal(kept(), [code])
+
+  // a failed command used other functions than the next one will
+  rmSync(cache, { recursive: true })
+  assert.is(run(devstack, ['run', 'broken'], project).status, 1)
+  assert.equal(kept(), [])
+
+  // no place to keep it
+  rmSync(cache, { recursive: true, force: true })
+  writeFileSync(cache, '')
+  assert.match(start(), 'hello world')
+  rmSync(cache)
 })
 
 published('fails with the exit code of a failed task and no stack trace', ({ project }) => {

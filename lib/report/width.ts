@@ -3,11 +3,12 @@ import { stripVTControlCharacters } from 'node:util'
 
 let segmenter: Intl.Segmenter | undefined
 const plain = /^[\x20-\x7e]*$/
+// All three read tables of Unicode that plain text never needs, so they wait.
 // East Asian Wide and Fullwidth blocks (Unicode TR 11), without the emoji that the property below tells
-const wide =
+const wide = (): RegExp =>
   /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{17000}-\u{18aff}\u{1b000}-\u{1b2ff}\u{20000}-\u{3fffd}]/u
-const emoji = /\p{Emoji_Presentation}|\ufe0f/u
-const invisible = /^[\p{Mn}\p{Me}\p{Cf}\p{Cc}]+$/u
+const emoji = (): RegExp => /\p{Emoji_Presentation}|\ufe0f/u
+const invisible = (): RegExp => /^[\p{Mn}\p{Me}\p{Cf}\p{Cc}]+$/u
 
 /** Cells that `text` takes on a terminal; escape sequences and control characters take none. */
 export function textWidth(text: string): number {
@@ -26,8 +27,8 @@ function graphemes(text: string): Iterable<Intl.SegmentData> {
 }
 
 function cells(grapheme: string): number {
-  if (invisible.test(grapheme)) return 0
-  return emoji.test(grapheme) || wide.test(grapheme) ? 2 : 1
+  if (invisible().test(grapheme)) return 0
+  return emoji().test(grapheme) || wide().test(grapheme) ? 2 : 1
 }
 
 /** `text` (without escape sequences) cut to at most `width` cells, an ellipsis at the end where something is missing. */

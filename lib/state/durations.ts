@@ -25,14 +25,16 @@ export function recordDurations(
   { completed, durations }: Pick<RunResult, 'completed' | 'durations'>,
 ): void {
   if (completed.length === 0) return
-  const known = readDurations(stateDirectory)
+  const before = readDurations(stateDirectory)
+  const known = new Map(before)
   for (const node of completed) {
     const ms = durations.get(node)!
-    const before = known.get(node)
+    const earlier = before.get(node)
     known.delete(node)
-    known.set(node, Math.round(before === undefined ? ms : (before + ms) / 2))
+    known.set(node, Math.round(earlier === undefined ? ms : (earlier + ms) / 2))
   }
   const kept = [...known].slice(-most)
+  if (kept.length === before.size && kept.every(([node, ms]) => before.get(node) === ms)) return
   try {
     mkdirSync(stateDirectory, { recursive: true })
     const draft = `${file(stateDirectory)}.${process.pid}`

@@ -6,7 +6,17 @@
  * When the journal can not be written (disk full, read-only file system) the run goes on without it: the work matters more
  * than its record. That is said once, and such a run can not be resumed or undone.
  */
-import { close as closeFile, fdatasync, mkdirSync, openSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  close as closeFile,
+  closeSync,
+  fdatasync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Reporter, RunEvent } from '../engine/events.ts'
@@ -124,11 +134,20 @@ class FileJournal implements Journal {
   }
 
   async close(): Promise<void> {
-    await this.flush()
+    clearTimeout(this.#syncTimer)
+    this.#syncTimer = undefined
+    await this.#syncing
+    this.#drain()
     const descriptor = this.#descriptor
-    this.#descriptor = undefined
     if (descriptor === undefined) return
-    await close(descriptor).catch(() => undefined)
+    try {
+      // nothing else runs by now, and Node's pool of threads would take longer to begin than this takes
+      fdatasyncSync(descriptor)
+      closeSync(descriptor)
+      this.#descriptor = undefined
+    } catch (error) {
+      this.#giveUp(error)
+    }
     try {
       unlinkSync(ownerFile(this.file))
     } catch {

@@ -13,7 +13,7 @@ async function runCommand(words: readonly string[], context: ExperimentContext<u
   const started = performance.now()
   const yes = context.flags.yes ? ['--yes'] : []
   const { directory } = context.project
-  await context.exec([process.execPath, join(packageFolder(), 'bin', 'devstack.js'), 'run', ...words, ...yes], {
+  await context.exec([process.execPath, join(packageFolder(), 'bin', 'devstack.cjs'), 'run', ...words, ...yes], {
     cwd: directory,
   })
   context.mark(`devstack run ${words[0]} ended after ${((performance.now() - started) / 1000).toFixed(1)} s`)

@@ -118,7 +118,7 @@ cancels('--timeout ends the same way', async ({ test, mark }) => {
 cancels('Ctrl-C on a terminal brings the terminal back', async ({ test, mark }) => {
   const missing = terminalMissing()
   if (missing !== undefined) return void console.log(`not run: ${missing}`)
-  const command = join(test.directory, 'node_modules', 'devstack', 'bin', 'devstack.js')
+  const command = join(test.directory, 'node_modules', 'devstack', 'bin', 'devstack.cjs')
   const shown = await onTerminal(`${process.execPath} ${command} run polite --verbose`, {
     cwd: test.directory,
     env: { CANCEL_TEST: mark, CI: '', GITHUB_ACTIONS: '' },

@@ -164,7 +164,7 @@ plans('nothing to destroy, nothing to ask', async ({ test }) => {
 plans('on a terminal one question comes before the first effect; no leaves all as it is', async ({ test }) => {
   const missing = terminalMissing()
   if (missing !== undefined) return void console.log(`not run: ${missing}`)
-  const command = join(test.directory, 'node_modules', 'devstack', 'bin', 'devstack.js')
+  const command = join(test.directory, 'node_modules', 'devstack', 'bin', 'devstack.cjs')
   const answer = (press: string) =>
     onTerminal(`${process.execPath} ${command} run reset`, {
       cwd: test.directory,

@@ -14,7 +14,7 @@ import { createTask, type Task } from '../../lib/engine/task.ts'
 import { toDevstackError } from '../../lib/errors.ts'
 
 const repository = dirname(dirname(import.meta.dirname))
-const devstack = join(repository, 'bin', 'devstack.js')
+const devstack = join(repository, 'bin', 'devstack.cjs')
 const rounds = Number(process.argv[2] ?? 10)
 const concurrency = availableParallelism()
 

@@ -52,7 +52,7 @@ function timed({ file, args, env }: Command): Promise<number> {
 }
 
 const devstack = (...args: string[]): Promise<number> =>
-  timed({ file: process.execPath, args: [join(repository, 'bin', 'devstack.js'), ...args] })
+  timed({ file: process.execPath, args: [join(repository, 'bin', 'devstack.cjs'), ...args] })
 
 const down = (): Promise<number> => devstack('run', 'down', '--volumes', '--yes')
 

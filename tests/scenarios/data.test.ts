@@ -59,7 +59,7 @@ const backups = (): string[] => {
 }
 /** A command as a person types it, with the keys that are pressed. */
 const typed = (args: string, keyboard: readonly Key[]): Promise<TerminalSession> => {
-  const command = join(dirname(dirname(import.meta.dirname)), 'bin', 'devstack.js')
+  const command = join(dirname(dirname(import.meta.dirname)), 'bin', 'devstack.cjs')
   return onTerminal(`${process.execPath} ${command} ${args}`, { cwd: place.directory, keyboard, ...patience })
 }
 const counted = "SELECT (SELECT count(*) FROM rooms) || ' ' || (SELECT count(*) FROM guests)"

@@ -9,7 +9,7 @@ import { endProcess } from './processes.ts'
 
 const repository = dirname(dirname(import.meta.dirname))
 /** What is run as `devstack`. */
-export const executable = join(repository, 'bin', 'devstack.js')
+export const executable = join(repository, 'bin', 'devstack.cjs')
 
 type Files = Readonly<Record<string, string>>
 

@@ -38,7 +38,7 @@ export const devstack: Runner = {
     const programs = join(folder, 'node_modules', '.bin')
     mkdirSync(programs, { recursive: true })
     symlinkSync(repository, join(folder, 'node_modules', 'devstack'))
-    symlinkSync('../devstack/bin/devstack.js', join(programs, 'devstack'))
+    symlinkSync('../devstack/bin/devstack.cjs', join(programs, 'devstack'))
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
     writeFileSync(join(folder, 'works.json'), JSON.stringify(kind === 'noop' ? [] : works))
     const config = `import { command, defineConfig, group, task } from 'devstack'
