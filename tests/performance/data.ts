@@ -4,12 +4,15 @@
  *
  *     npm run bench:data -- [--scale 70] [--rounds 1]      # scale of pgbench: 70 is 1 GB
  *
- * The bare tools do the same work: pg_dump with the same compression to a file in the leader's container, pg_restore of it
- * into an empty database of the same cluster, tar and zstd over the same volumes of the frozen stack, and back.
+ * The bare tools do the same work: pg_dump to a file in the leader's container, pg_restore of it into an empty database of the
+ * same cluster, tar and zstd over the same volumes of the frozen stack, and back. pg_dump and tar are measured as one types
+ * them and, as a second line, with the flags that devstack gives them. Before each measurement the cluster comes to rest, so that
+ * nobody pays for what another has written.
  */
 import { readFileSync, rmSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { checkout } from '../support/checkout.ts'
 import { engineCall, inventory } from '../support/engine.ts'
@@ -20,7 +23,8 @@ const { values: flags } = parseArgs({
 })
 const patience = { timeoutMs: 3_600_000 }
 const largestMemory = 200 * 1024 * 1024
-const compression = { dump: '-Z1', archive: 'zstd -1 --threads=0' }
+const plain = { dump: 'pg_dump -Fc', archive: 'zstd' }
+const same = { dump: 'pg_dump -Fc -Z1', archive: 'zstd -1 --threads=0' }
 
 const place = checkout({
   name: 'bench-data',
@@ -87,18 +91,35 @@ function told({ output }: Sample, pattern: RegExp): number {
   return Number(minutes ?? 0) * 60 + Number(seconds) / (unit === 'ms' ? 1000 : 1)
 }
 
+/** Everything written is in the data files, here and on the replicas. */
+async function rest(): Promise<void> {
+  const at = await leader(place)
+  const lag = 'SELECT count(*) FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_lsn()'
+  await psql(place, 'CHECKPOINT')
+  while ((await psql(place, lag)) !== '0') await delay(100)
+  const replicas = ['postgres1', 'postgres2', 'postgres3'].filter((member) => member !== at)
+  await Promise.all(replicas.map((member) => psql(place, 'CHECKPOINT', { member })))
+}
+
 async function measureBackups(): Promise<void> {
   const at = await leader(place)
-  const dump = await bare(at, `pg_dump -Fc ${compression.dump} app > /tmp/bare.dump`)
+  // the first reader of new rows marks them as committed, which is nobody's to pay for
+  await bare(at, 'pg_dump app > /dev/null')
+  await rest()
+  const dump = await bare(at, `${plain.dump} app > /tmp/bare.dump`)
   const backup = await devstack('backup')
-  note('backup, with checksums of all rows', backup.seconds, ['pg_dump', dump])
+  const alike = await bare(at, `${same.dump} app > /tmp/bare.dump`)
+  note('backup, with checksums of all rows', backup.seconds, [plain.dump, dump])
+  note('the same', backup.seconds, [same.dump, alike])
   remember(backup, 'backup')
   const verify = await devstack('backup:verify')
   await bare(at, 'createdb bare')
+  await rest()
   const restored = await bare(at, 'pg_restore -d bare /tmp/bare.dump')
   await bare(at, 'dropdb bare; rm /tmp/bare.dump')
   note('backup:verify, into a throwaway server', verify.seconds, ['pg_restore', restored])
   remember(verify, 'backup:verify')
+  await rest()
   const restore = await devstack('restore', 'latest')
   note('restore, its own step, compared and replicated', told(restore, / is restored, /), ['pg_restore', restored])
   note('restore, with a backup of what was there', restore.seconds, ['pg_dump and pg_restore', dump + restored])
@@ -146,11 +167,14 @@ async function frozen<T>(use: () => Promise<T>): Promise<T> {
 async function measureSnapshots(): Promise<void> {
   const container = await helper()
   try {
-    const packed = await frozen(() =>
-      bare('bare', `cd /volumes && tar --create --numeric-owner --file=/archive -I '${compression.archive}' *`),
-    )
+    const pack = (compressor: string): Promise<number> =>
+      frozen(() => bare('bare', `cd /volumes && tar --create --numeric-owner --file=/archive -I '${compressor}' *`))
+    await rest()
+    const packed = await pack(plain.archive)
     const snapshot = await devstack('snapshot')
+    const alike = await pack(same.archive)
     note('snapshot', snapshot.seconds, ['tar and zstd', packed])
+    note('the same', snapshot.seconds, [`tar and ${same.archive}`, alike])
     remember(snapshot, 'snapshot')
     const unpacked = await bare(
       'bare',
