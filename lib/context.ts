@@ -67,7 +67,7 @@ export interface Ambient {
   readonly runtime: Runtime
   readonly project: Project
   /** The task's environment: the project's with the task's `envFiles` and `env` on top. */
-  readonly env: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly terminal: Terminal
   /** Masks a value in everything shown or stored from now on. */
   secret(value: string): void

@@ -78,14 +78,23 @@ export function definePack(pack: Omit<Pack, 'kind'>): Pack {
 // biome-ignore lint/suspicious/noConfusingVoidType: a function that returns nothing is typed so
 export type Returned<V> = Awaited<V> extends ProcessOutput | void ? undefined : Awaited<V>
 
+type Surroundings<E> = Omit<Ambient, 'env'> & { readonly env: Ambient['env'] & { readonly [K in keyof E]: string } }
+
 /**
  * Defines a task. `needs` gives `run` the values of other tasks under the same names and types; `params` (a zod object)
  * become options on the command line; `gate` must hold before the task counts as done. Nothing runs until it is asked for.
+ * With `platforms` it may be skipped, so its value may be undefined for those who need it.
  */
-export function task<V = undefined, N extends Needs = Record<never, never>, P = Record<never, never>>(
-  definition: TaskDefinition<Ambient, N, P, V>,
-): Task<Returned<V>> {
-  return createTask(definition) as Task<Returned<V>>
+export function task<
+  V = undefined,
+  N extends Needs = Record<never, never>,
+  P = Record<never, never>,
+  E extends Readonly<Record<string, string>> = Record<never, never>,
+  L extends readonly string[] | undefined = undefined,
+>(
+  definition: TaskDefinition<Surroundings<E>, N, P, V> & { readonly env?: E; readonly platforms?: L },
+): Task<L extends undefined ? Returned<V> : Returned<V> | undefined, P> {
+  return createTask(definition) as Task<Returned<V>, P>
 }
 
 /** A task that only gathers others: running it runs them all. */

@@ -243,14 +243,32 @@ async function validParams(
   definition: AnyDefinition,
   params: Readonly<Record<string, unknown>>,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const result = await definition.params!['~standard'].validate(params)
-  if (!result.issues) return result.value as Readonly<Record<string, unknown>>
-  throw new DevstackError({
-    kind: 'config',
-    code: 'CONFIG_BAD_PARAMS',
-    message: `The params given to the needed task "${name}" do not fit: ${result.issues.map(describeIssue).join('; ')}.`,
-    hint: 'Give them with after(task, { params: { ... } }), or give the param a default.',
-  })
+  const { validate } = definition.params!['~standard']
+  const result = await validate(params)
+  const unfit = (why: string, hint: string): DevstackError =>
+    new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_BAD_PARAMS',
+      message: `The params given to the needed task "${name}" do not fit: ${why}.`,
+      hint,
+    })
+  if (result.issues) {
+    const remedy = 'Give them with after(task, { params: { ... } }), or give the param a default.'
+    throw unfit(result.issues.map(describeIssue).join('; '), remedy)
+  }
+  const value = result.value as Readonly<Record<string, unknown>>
+  for (const key of Object.keys(params)) {
+    if (key in value || params[key] === undefined) continue
+    // a schema that renames it makes something of it; one that drops it does not know it
+    const { [key]: _, ...others } = params
+    const without = await validate(others)
+    if (without.issues || JSON.stringify(without.value) !== JSON.stringify(value)) continue
+    throw unfit(
+      `it has no param "${key}"${suggest(key, Object.keys(value))}`,
+      `devstack help ${name} lists its params.`,
+    )
+  }
+  return value
 }
 
 function sameName(id: string): DevstackError {

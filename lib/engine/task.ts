@@ -138,12 +138,14 @@ export interface TaskDefinition<A, N extends Needs, P, V> {
 }
 
 declare const valueType: unique symbol
+declare const paramsType: unique symbol
 
-/** A defined task. `V` is the type of the value that flows to whoever needs it. */
-export interface Task<V = unknown> {
+/** A defined task. `V` is the type of the value that flows to whoever needs it, `P` that of its params where it is known. */
+export interface Task<V = unknown, P = unknown> {
   readonly kind: 'task'
   readonly definition: AnyDefinition
-  readonly [valueType]?: V
+  readonly [valueType]?: () => V
+  readonly [paramsType]?: () => P
 }
 
 /** A need with a policy of its own; made by `after()`. */
@@ -155,7 +157,7 @@ export interface Edge<V = unknown> {
   readonly retry: RetryPolicy | undefined
   readonly params: Readonly<Record<string, unknown>> | undefined
   readonly optional: boolean
-  readonly [valueType]?: V
+  readonly [valueType]?: () => V
 }
 
 /** A task that is only known once the config is loaded: by its name, or for instance a service of a compose file. */
@@ -165,12 +167,12 @@ export interface TaskReference<V = unknown> {
   readonly name: string
   /** Gives the task, or throws a DevstackError that names what is missing. */
   readonly resolve?: () => Task<V> | Promise<Task<V>>
-  readonly [valueType]?: V
+  readonly [valueType]?: () => V
 }
 
-export type Need<V = unknown> = Task<V> | Edge<V> | TaskReference<V>
+export type Need<V = unknown, P = unknown> = Task<V, P> | Edge<V> | TaskReference<V>
 export type Needs = Readonly<Record<string, Need>>
-export type ValueOf<T> = T extends { readonly [valueType]?: infer V } ? V : never
+export type ValueOf<T> = T extends { readonly [valueType]?: () => infer V } ? V : never
 export type NeedValues<N extends Needs> = { readonly [K in keyof N]: ValueOf<N[K]> }
 // biome-ignore lint/suspicious/noExplicitAny: a stored definition has lost its parameters; they are checked where it is made
 export type AnyDefinition = TaskDefinition<any, any, any, any>
@@ -198,24 +200,34 @@ export function sizedLock(lock: Lock): { readonly name: string; readonly size: n
 }
 
 /** Defines a task. Nothing runs. */
-export function createTask<A, N extends Needs, P, V>(definition: TaskDefinition<A, N, P, V>): Task<Awaited<V>> {
+export function createTask<A, N extends Needs, P, V>(definition: TaskDefinition<A, N, P, V>): Task<Awaited<V>, P> {
   return { kind: 'task', definition }
 }
 
-export interface AfterOptions<V, A> {
+/** The names of a task's params; their values are checked by its schema when the graph is built. */
+type ParamsOf<P> = unknown extends P
+  ? Readonly<Record<string, unknown>>
+  : keyof P extends never
+    ? Readonly<Record<string, never>>
+    : { readonly [K in keyof P]?: unknown }
+
+export interface AfterOptions<V, A, P = unknown, O extends boolean = boolean> {
   /** Conditions that must hold on the value before the edge releases. */
   readonly until?: Gate<V, A> | readonly Gate<V, A>[]
   /** Deadline of the whole edge, from the moment the needed task is done. */
   readonly within?: Duration
   readonly retry?: RetryPolicy | number
   /** Params for the needed task. */
-  readonly params?: Readonly<Record<string, unknown>>
+  readonly params?: ParamsOf<P>
   /** The edge also releases, with `undefined`, when the needed task fails. */
-  readonly optional?: boolean
+  readonly optional?: O
 }
 
 /** `after(patroni, { until: leaderElected, within: '60s' })`: a need that carries value, gate and policy on one edge. */
-export function after<V, A>(need: Need<V>, options: AfterOptions<NoInfer<V>, A> = {}): Edge<V> {
+export function after<V, A, P, O extends boolean = false>(
+  need: Need<V, P>,
+  options: AfterOptions<NoInfer<V>, A, NoInfer<P>, O> = {},
+): Edge<O extends true ? V | undefined : V> {
   const until = options.until === undefined ? [] : Array.isArray(options.until) ? options.until : [options.until]
   if (options.within !== undefined && until.length === 0) {
     throw new DevstackError({

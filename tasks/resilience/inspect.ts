@@ -53,7 +53,7 @@ interface Place {
   readonly services: readonly Member[]
   readonly reach: Reach
   readonly patienceMs: number
-  readonly env: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
 }
 

@@ -15,7 +15,7 @@ export interface LoadContext {
   readonly runtime: Runtime
   readonly services: readonly ServiceHandle[]
   readonly reach: Reach
-  readonly environment: Readonly<Record<string, string>>
+  readonly environment: Readonly<Record<string, string | undefined>>
   /** Where its ledger goes. */
   readonly folder: string
   /** Marks its rows or keys; unique for each rehearsal. */

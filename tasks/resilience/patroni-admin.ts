@@ -13,7 +13,7 @@ import { patroniPort, readPatroniCluster } from '../stack/patroni.ts'
 export interface PatroniAdminOptions {
   readonly services: readonly ServiceHandle[]
   readonly runtime: Runtime
-  readonly env: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
 }
 

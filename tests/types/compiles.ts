@@ -75,6 +75,19 @@ export const chosen = task({
   run: ({ needs }) => needs.image.tag,
 })
 
+const onWindows = task({ platforms: ['win32'], run: () => 7 })
+holds<Equal<ValueOf<typeof onWindows>, number | undefined>>()
+
+export const withParams = task({
+  env: { PORT: '8080' },
+  needs: { migrated: after(migrate, { params: { to: '0007' } }), image: after(image, { optional: true }) },
+  run: ({ needs, env }) => {
+    holds<Equal<typeof needs.image, { id: string; tag: string } | undefined>>()
+    holds<Equal<typeof env.PORT, string>>()
+    holds<Equal<(typeof env)['HOME'], string | undefined>>()
+  },
+})
+
 const pack = definePack({ name: 'ci', tasks: { lint: line, test: matrix({ node: ['22', '24'] }, () => line) } })
 const all = group({ image, later })
 const list: readonly Task[] = [image, later]

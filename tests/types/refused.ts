@@ -38,6 +38,32 @@ export const throughAfter = task({
 // @ts-expect-error a gate of another value
 export const wrongGate = after(count, { until: text })
 
+const inner = task({ params: z.object({ to: z.string().optional() }), run: () => 1 })
+// @ts-expect-error a param that the needed task does not have
+export const wrongEdgeParam = after(inner, { params: { too: '0007' } })
+
+// @ts-expect-error a task without params takes none
+export const noEdgeParams = after(image, { params: { to: '0007' } })
+
+export const unreleased = task({
+  needs: { count: after(count, { optional: true }) },
+  // @ts-expect-error there is no value when the need has failed
+  run: ({ needs }) => needs.count.toFixed(),
+})
+
+const onWindows = task({ platforms: ['win32'], run: () => 7 })
+export const elsewhere = task({
+  needs: { onWindows },
+  // @ts-expect-error there is no value on another platform
+  run: ({ needs }) => needs.onWindows.toFixed(),
+})
+
+export const undeclaredVariable = task({
+  env: { PORT: '8080' },
+  // @ts-expect-error it may not be set
+  run: ({ env }) => env['NOPE'].length,
+})
+
 // @ts-expect-error a need that is no task
 export const noTask = task({ needs: { image: 'image' }, run: () => 1 })
 

@@ -119,6 +119,27 @@ test('makes one node of a task with equal params, and checks and defaults them',
   assert.is((await failure(graphOf({ backup, wrong }, ['wrong']))).code, 'CONFIG_BAD_PARAMS')
 })
 
+test('refuses a param on an edge that the needed task does not know, also beside ones it has', async () => {
+  const backup = createTask({ params: z.object({ keep: z.number().default(10) }), run: () => 0 })
+  const params: Record<string, unknown> = { keep: 3, keeep: 4 }
+  const wrong = createTask({ needs: { backup: after(backup as Task, { params }) }, run: () => 0 }) as Task
+  const refused = await failure(graphOf({ backup: backup as Task, wrong }, ['wrong']))
+  assert.is(refused.code, 'CONFIG_BAD_PARAMS')
+  assert.match(refused.message, /"backup" .*no param "keeep".*"keep"/)
+
+  // a schema may give a param another name
+  const renamed = createTask({
+    params: z.object({ to: z.string() }).transform(({ to }) => ({ until: to })),
+    run: () => 0,
+  })
+  const right = createTask({
+    needs: { renamed: after(renamed as Task, { params: { to: '7' } }) },
+    run: () => 0,
+  }) as Task
+  const graph = await graphOf({ renamed: renamed as Task, right }, ['right'])
+  assert.equal([...graph.nodes.values()].find(({ name }) => name === 'renamed')!.params, { until: '7' })
+})
+
 test('names a node by the params that are not at their defaults, also beside required ones', async () => {
   const params = z.object({ keep: z.number().default(10), service: z.string(), verbose: z.boolean().default(false) })
   const logs = createTask({ params, run: () => 0 }) as Task
