@@ -368,7 +368,7 @@ export const commands: readonly CommandEntry[] = [
         value: { kind: 'duration', label: 'TIME' },
         summary: 'Prune what was not used for this time, for example 72h',
       },
-      dryRun,
+      { ...dryRun, summary: 'Say what would be removed; remove nothing' },
       json,
     ],
     examples: [{ line: 'devstack cache prune --older-than 168h', says: 'forget what a week did not need' }],

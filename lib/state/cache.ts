@@ -58,8 +58,17 @@ export interface Cache {
    * CACHE_RESTORE_FAILED and leaves no half-written file.
    */
   restore(record: CacheRecord, cwd: string): readonly string[]
-  /** Removes the least recently used entries until the store fits, and blobs nobody names. */
-  prune(): { readonly bytes: number; readonly removed: number }
+  /**
+   * Removes entries not used for `olderThanMs`, then the least recently used until the store fits, and blobs nobody names.
+   * With `dryRun` it only tells what would be removed, and the bytes that would be left.
+   */
+  prune(options?: PruneOptions): { readonly bytes: number; readonly removed: number }
+}
+
+export interface PruneOptions {
+  /** Milliseconds; default: entries of any age may stay. */
+  readonly olderThanMs?: number
+  readonly dryRun?: boolean
 }
 
 export interface CacheOptions {
@@ -169,7 +178,10 @@ class DirectoryCache implements Cache {
     return written
   }
 
-  prune(): { readonly bytes: number; readonly removed: number } {
+  prune({ olderThanMs = Number.POSITIVE_INFINITY, dryRun = false }: PruneOptions = {}): {
+    readonly bytes: number
+    readonly removed: number
+  } {
     const limit = this.#options.maxBytes ?? 1_073_741_824
     const entries = listing(join(this.#root, 'entries'))
     const blobs = new Map(listing(join(this.#root, 'blobs')).map((blob) => [blob.name, blob]))
@@ -185,7 +197,7 @@ class DirectoryCache implements Cache {
     let removed = 0
     for (const item of [...entries, ...blobs.values()]) bytes += item.size
     const drop = (item: Item) => {
-      if (!unlink(item.file)) return
+      if (!dryRun && !unlink(item.file)) return
       bytes -= item.size
       removed += 1
     }
@@ -193,9 +205,10 @@ class DirectoryCache implements Cache {
     for (const blob of blobs.values()) {
       if (!users.has(blob.name) && Date.now() - blob.used > 3_600_000) drop(blob)
     }
+    const oldest = Date.now() - olderThanMs
     entries.sort((a, b) => a.used - b.used)
     for (const entry of entries) {
-      if (bytes <= limit && named.get(entry.name) !== undefined) break
+      if (bytes <= limit && entry.used >= oldest) break
       drop(entry)
       for (const hash of named.get(entry.name) ?? []) {
         const left = (users.get(hash) ?? 1) - 1

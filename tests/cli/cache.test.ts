@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -150,6 +150,25 @@ caches('the store is bounded and pruned', async ({ test }) => {
   await test.succeed(['cache', 'prune', '--max-size', '6KB'])
   assert.is((await stats()).entries, 1)
   assert.match(await test.succeed(['run', 'build']), 'unchanged')
+})
+
+caches('prune removes what was not used for a time, and nothing in a dry run', async ({ test }) => {
+  await test.succeed(['run', 'build'])
+  test.write({ 'src/a.txt': 'other\n' })
+  await test.succeed(['run', 'build'])
+  const folder = join(test.directory, '.devstack', 'cache')
+  const stored = () => ['entries', 'blobs'].map((name) => readdirSync(join(folder, name)).length)
+  const [first] = readdirSync(join(folder, 'entries'))
+  const twoDaysAgo = Date.now() / 1000 - 2 * 86_400
+  utimesSync(join(folder, 'entries', first!), twoDaysAgo, twoDaysAgo)
+  const prune = ['cache', 'prune', '--older-than', '24h']
+  assert.match(await test.succeed([...prune, '--dry-run']), '2 entries would be removed')
+  const everything = await test.succeed(['cache', 'prune', '--max-size', '0', '--dry-run', '--json'])
+  assert.equal(JSON.parse(everything), { bytes: 0, removed: 4 })
+  assert.equal(stored(), [2, 2])
+  assert.match(await test.succeed(prune), '2 entries removed')
+  assert.equal(stored(), [1, 1])
+  assert.not(readdirSync(join(folder, 'entries')).includes(first!))
 })
 
 caches.run()

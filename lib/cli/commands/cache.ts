@@ -30,11 +30,14 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
     files: openFiles({ directory }),
     ...(maxBytes === undefined ? {} : { maxBytes }),
   })
-  const { bytes, removed } = cache.prune()
+  const { olderThan, dryRun = false } = options
+  const { bytes, removed } = cache.prune({ ...(olderThan === undefined ? {} : { olderThanMs: olderThan }), dryRun })
   io.stdout.write(
     options.json
       ? `${JSON.stringify({ bytes, removed })}\n`
-      : `${removed} entries removed; ${formatBytes(bytes)} are left.\n`,
+      : dryRun
+        ? `${removed} entries would be removed; ${formatBytes(bytes)} would be left.\n`
+        : `${removed} entries removed; ${formatBytes(bytes)} are left.\n`,
   )
   return 0
 }
