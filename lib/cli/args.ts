@@ -128,6 +128,11 @@ export function collect(found: readonly FoundOption[]): Options {
   return Object.fromEntries(options) as Options
 }
 
+/** Of the options those that say where the config is. */
+export function locationOf({ config, cwd }: Options): Pick<Options, 'config' | 'cwd'> {
+  return { ...(config === undefined ? {} : { config }), ...(cwd === undefined ? {} : { cwd }) }
+}
+
 /**
  * Reads one option at the start of `words`. Gives `undefined` when its name is none of `allowed`; throws when its value is
  * missing or wrong. A cluster of short flags (`-kf`) gives several.

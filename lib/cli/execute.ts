@@ -22,7 +22,7 @@ import { type RunLocks, runLocksOf, takeRunLocks } from '../session/run-locks.ts
 import { graceOf, newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
-import type { Options } from './args.ts'
+import { locationOf, type Options } from './args.ts'
 import { fileReporters } from './files.ts'
 import type { Io } from './io.ts'
 import { openSession } from './open.ts'
@@ -136,6 +136,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
       concurrency: concurrencyOf(given),
       version: version(),
       asked: askedOf(options),
+      located: locationOf(options),
       ...(given.continues === undefined ? {} : { continues: given.continues }),
     })
     const direct = note

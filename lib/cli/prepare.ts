@@ -3,9 +3,11 @@ import type { LoadedConfig } from '../config/load.ts'
 import { buildGraph, type Graph } from '../engine/graph.ts'
 import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import type { Invocation, Options } from './args.ts'
+import { collect, type Invocation, locationOf, looksLikeOption, type Options, takeOption } from './args.ts'
 import { lazyRuntime } from './engine.ts'
+import { commonOptions } from './grammar.ts'
 import type { Io } from './io.ts'
+import { readConfig } from './open.ts'
 import { openConfig } from './open-config.ts'
 import { readTargets, type TaskTarget } from './params.ts'
 
@@ -23,9 +25,43 @@ export interface Prepared {
 
 /** Loads the config, reads targets and builds their graph. */
 export async function prepare(invocation: Invocation, io: Io): Promise<Prepared> {
-  const loaded = await openConfig(invocation.options, io)
-  const { options, targets } = await readTargets(invocation, loaded.registry)
-  return prepareTargets({ loaded, options, targets, io })
+  const located = await locate(invocation, io)
+  const loaded = await openConfig(located.options, io)
+  const { options, targets } = await readTargets(located, loaded.registry)
+  return prepareTargets({ loaded, options: { ...options, ...locationOf(located.options) }, targets, io })
+}
+
+const locating = commonOptions.filter(({ name }) => name === 'config' || name === 'cwd')
+
+/**
+ * The invocation with `--config` and `--cwd` from behind its tasks. A task may have params of these names, so the config
+ * that would apply without them is asked first.
+ */
+async function locate(invocation: Invocation, io: Io): Promise<Invocation> {
+  const { options, words } = invocation
+  if (!words.some((word) => /^(--config|--cwd|-C)/.test(word))) return invocation
+  try {
+    const { registry } = await readConfig(options, io)
+    const read = await readTargets(invocation, registry)
+    return { ...invocation, options: { ...options, ...locationOf(read.options) } }
+  } catch (thrown) {
+    const there = { ...options, ...locationOf(locatingOptions(words)) }
+    try {
+      await readConfig(there, io)
+    } catch (other) {
+      const isElsewhere = thrown instanceof DevstackError && /^(CONFIG_|USAGE_UNKNOWN_TASK$)/.test(thrown.code)
+      throw isElsewhere ? other : thrown
+    }
+    return { ...invocation, options: there }
+  }
+}
+
+/** What `--config` and `--cwd` say, wherever they stand. */
+function locatingOptions(words: readonly string[]): Options {
+  const found = words.flatMap((word, index) =>
+    word !== '--' && looksLikeOption(word) ? (takeOption(words.slice(index, index + 2), locating)?.found ?? []) : [],
+  )
+  return collect(found)
 }
 
 /** The same for targets that are known already. */

@@ -117,6 +117,8 @@ export type RunOnlyEvent =
         readonly cache?: boolean
         readonly backup?: boolean
       }
+      /** `--config` and `--cwd` as they were typed: who goes on with this run has to say them again. */
+      readonly located?: { readonly config?: string; readonly cwd?: string }
       /** Set when this run continues or undoes another. */
       readonly continues?: string
       readonly undoes?: string

@@ -114,11 +114,18 @@ export function formatSummary(view: RunView, paint: Paint = createPaint(false)):
     lines.push(paint.dim(`  critical path ${formatDuration(finished.criticalMs)}: ${path(finished.criticalPath)}`))
   }
   if (finished.state !== 'succeeded') {
-    const { runId } = finished
-    if (summary.failed > 0) lines.push(`  more:   ${paint.cyan(`devstack show ${runId}`)}`)
-    lines.push(`  go on:  ${paint.cyan(`devstack resume ${runId}`)}`)
+    const run = `${locating(view)}${finished.runId}`
+    if (summary.failed > 0) lines.push(`  more:   ${paint.cyan(`devstack show ${run}`)}`)
+    lines.push(`  go on:  ${paint.cyan(`devstack resume ${run}`)}`)
   }
   return lines
+}
+
+/** The options that lead to the run's config, for commands to copy. */
+function locating({ started }: RunView): string {
+  const { config, cwd } = started?.located ?? {}
+  const quoted = (text: string) => (/^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+  return `${cwd === undefined ? '' : `-C ${quoted(cwd)} `}${config === undefined ? '' : `--config ${quoted(config)} `}`
 }
 
 function path(nodes: readonly string[]): string {

@@ -48,6 +48,41 @@ configs('compose: of a YAML config makes tasks of the services, for one file and
   assert.match(await test.refused(['plan', 'up']), 'missing.yaml')
 })
 
+configs('--config and -C count wherever they stand, and the printed command to go on has them', async ({ test }) => {
+  test.write({
+    'devstack.config.yaml': 'tasks: { a: { run: echo from default } }\n',
+    'other.yaml':
+      'tasks:\n  a: { run: echo from other }\n  multi: { run: "false" }\n  again: { run: "test -e there || { touch there; false; }" }\n',
+    'sub/devstack.config.yaml': 'tasks: { a: { run: echo from sub }, c: { run: echo c } }\n',
+  })
+  for (const words of [
+    ['a', '--config', 'other.yaml'],
+    ['a', '--config=other.yaml', '--', 'a'],
+    ['--config', 'other.yaml', 'a'],
+  ])
+    assert.match(await test.succeed(['run', '--verbose', ...words]), 'from other')
+  assert.match(await test.succeed(['run', 'a', '-C', 'sub', '--verbose']), 'from sub')
+  assert.match(await test.succeed(['plan', 'c', '-C', 'sub']), 'c')
+  assert.match(await test.succeed(['plan', 'multi', '--config', 'other.yaml']), 'multi')
+  assert.match(await test.refused(['run', 'a', '--config', 'nope.yaml']), 'There is no config at')
+  assert.match(await test.refused(['run', 'nope', '--config', 'other.yaml']), 'There is no task "nope"')
+  const failed = await test.run(['run', 'again', '--config', 'other.yaml'])
+  assert.match(failed.stdout, /devstack show --config other\.yaml \S+/)
+  const [, goOn] = /devstack (resume .*)/.exec(failed.stdout)!
+  assert.match(goOn!, '--config other.yaml')
+  await test.succeed(goOn!.split(' '))
+})
+
+configs('a param named config stays the param of its task', async ({ test }) => {
+  test.write({
+    'devstack.config.ts': `import { defineConfig, task, z } from 'devstack'
+export default defineConfig({ tasks: { deploy: task({ params: z.object({ config: z.string() }), run: ({ params, log }) => log('with ' + params.config) }) } })`,
+    'other.yaml': 'tasks: { deploy: { run: echo other } }\n',
+  })
+  assert.match(await test.succeed(['run', 'deploy', '--config', 'other.yaml', '--verbose']), 'with other.yaml')
+  assert.match(await test.refused(['run', 'deploy', '--config', 'prod', '--typo']), '--typo')
+})
+
 configs('no config at all says how to get one', async ({ test }) => {
   const refused = await test.refused(['list'])
   assert.match(refused, 'There is no devstack config')
