@@ -148,22 +148,28 @@ async function search(directory: string): Promise<string> {
   const here = fileNames.map((name) => join(directory, name)).find(existsSync)
   if (here) return here
   const { cosmiconfig } = await import('cosmiconfig')
-  const explorer = cosmiconfig('devstack', {
-    searchPlaces,
-    stopDir: '/',
-    searchStrategy: 'global',
-    cache: false,
-    // only the place is wanted here: reading is ours, so that errors carry line and column
-    loaders: Object.fromEntries([
-      ...['.ts', '.mts', '.js', '.mjs', '.yaml', '.yml', 'noExt'].map((key) => [key, () => ({})]),
-      ['.json', (path: string, text: string) => (basename(path) === 'package.json' ? parsePackage(path, text) : {})],
-    ]),
-  })
   let found: { filepath: string } | null
   try {
+    const explorer = cosmiconfig('devstack', {
+      searchPlaces,
+      stopDir: '/',
+      searchStrategy: 'global',
+      cache: false,
+      // only the place is wanted here: reading is ours, so that errors carry line and column
+      loaders: Object.fromEntries([
+        ...['.ts', '.mts', '.js', '.mjs', '.yaml', '.yml', 'noExt'].map((key) => [key, () => ({})]),
+        ['.json', (path: string, text: string) => (basename(path) === 'package.json' ? JSON.parse(text) : {})],
+      ]),
+    })
     found = await explorer.search(directory)
   } catch (thrown) {
-    if (thrown instanceof DevstackError) throw thrown
+    // cosmiconfig looks into package.json for settings of its own, too, and tells no place
+    const { parsePackage } = await import('./plain.ts')
+    for (let at = directory; ; at = dirname(at)) {
+      const file = join(at, 'package.json')
+      if (existsSync(file)) parsePackage(readText(file), file)
+      if (dirname(at) === at) break
+    }
     throw new DevstackError({ kind: 'config', code: 'CONFIG_SYNTAX', message: messageOf(thrown), cause: thrown })
   }
   if (found) return found.filepath
@@ -173,15 +179,6 @@ async function search(directory: string): Promise<string> {
     message: `There is no devstack config in ${directory} or above it.`,
     hint: 'devstack init writes one.',
   })
-}
-
-function parsePackage(file: string, text: string): { readonly devstack?: unknown } {
-  try {
-    return JSON.parse(text)
-  } catch (thrown) {
-    const message = `package.json can not be read: ${messageOf(thrown)}.`
-    throw new DevstackError({ kind: 'config', code: 'CONFIG_SYNTAX', message, place: { file }, cause: thrown })
-  }
 }
 
 function findIn(directory: string): string | undefined {
@@ -197,10 +194,8 @@ function rootOf(file: string): string {
 
 async function read(file: string, options: LoadOptions): Promise<{ config: Config; compose: readonly string[] }> {
   if (/\.(json|ya?ml)$/.test(file)) {
-    const { parsePlainConfig } = await import('./plain.ts')
-    let text = readText(file)
-    if (basename(file) === 'package.json') text = JSON.stringify(parsePackage(file, text).devstack ?? {})
-    return parsePlainConfig(text, file)
+    const { parsePackageConfig, parsePlainConfig } = await import('./plain.ts')
+    return (basename(file) === 'package.json' ? parsePackageConfig : parsePlainConfig)(readText(file), file)
   }
   let exported: unknown
   try {

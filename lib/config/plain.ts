@@ -1,54 +1,113 @@
 /** YAML and JSON configs: text -> tasks, with the place of what is wrong. */
-import { isMap, isNode, LineCounter, parseDocument } from 'yaml'
+import { isMap, isNode, parseDocument } from 'yaml'
+import type { ZodType, z } from 'zod'
 import { named, type Task } from '../engine/task.ts'
-import { DevstackError, type Place } from '../errors.ts'
+import { DevstackError, messageOf, type Place, suggest } from '../errors.ts'
 import { type Config, command, task } from './define.ts'
-import { type PlainConfig, type PlainTask, plainConfigSchema } from './schema.ts'
+import { type PlainConfig, type PlainTask, plainConfigSchema, plainTaskSchema } from './schema.ts'
 
 /** A config read from YAML or JSON (which is YAML too). Throws CONFIG_SYNTAX or CONFIG_INVALID with file, line and column. */
-export function parsePlainConfig(
-  text: string,
-  file: string,
-): { readonly config: Config; readonly compose: readonly string[] } {
-  const counter = new LineCounter()
-  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false, uniqueKeys: true })
-  const placeAt = (offset: number): Place => {
-    const { line, col } = counter.linePos(offset)
-    return { file, line, column: col, text: text.split('\n')[line - 1] ?? '' }
-  }
+export function parsePlainConfig(text: string, file: string): PlainResult {
+  const document = parseDocument(text, { prettyErrors: false, uniqueKeys: true })
   const problem = document.errors[0]
   if (problem) {
     throw new DevstackError({
       kind: 'config',
       code: 'CONFIG_SYNTAX',
       message: `The config can not be read: ${problem.message.replace(/\.$/, '')}.`,
-      place: placeAt(problem.pos[0]),
+      place: placeAt(text, file, problem.pos[0]),
     })
   }
-  const parsed = plainConfigSchema.safeParse(document.toJS({ maxAliasCount: 100 }) ?? {})
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!
-    let path = [...issue.path] as (string | number)[]
-    if (issue.code === 'unrecognized_keys') path = [...path, issue.keys[0]!]
+  return checked(document.toJS({ maxAliasCount: 100 }) ?? {}, (path) =>
+    placeAt(text, file, offsetOf(document.contents, path)),
+  )
+}
+
+/** The config under `devstack` of a package.json; an empty one when there is none. Throws as `parsePlainConfig` does. */
+export function parsePackageConfig(text: string, file: string): PlainResult {
+  return checked(parsePackage(text, file).devstack ?? {}, (path) => {
+    const { contents } = parseDocument(text, { prettyErrors: false, uniqueKeys: false })
+    return placeAt(text, file, offsetOf(contents, ['devstack', ...path]))
+  })
+}
+
+/** A package.json as it is. Throws CONFIG_SYNTAX with file, line and column. */
+export function parsePackage(text: string, file: string): { readonly devstack?: unknown } {
+  try {
+    return JSON.parse(text)
+  } catch (thrown) {
+    // not every message of V8 tells the position
+    const position = / at position (\d+)/.exec(messageOf(thrown))?.[1]
+    const offset = position ?? parseDocument(text, { prettyErrors: false }).errors[0]?.pos[0] ?? text.length
+    const reason = messageOf(thrown).split(/ in JSON at position| while parsing/)[0]
     throw new DevstackError({
       kind: 'config',
-      code: 'CONFIG_INVALID',
-      message: `${path.join('.') || 'The config'}: ${issue.message}.`,
-      place: placeAt(offsetOf(document.contents, path)),
-      hint: 'docs/reference/config.md lists what a config may hold.',
+      code: 'CONFIG_SYNTAX',
+      message: `package.json can not be read: ${reason}.`,
+      place: placeAt(text, file, Number(offset)),
+      cause: thrown,
     })
   }
-  const plain: PlainConfig = parsed.data
-  const { tasks, compose, $schema: _, ...settings } = plain
+}
+
+interface PlainResult {
+  readonly config: Config
+  readonly compose: readonly string[]
+}
+
+function placeAt(text: string, file: string, offset: number): Place {
+  const before = text.slice(0, offset).split('\n')
+  const line = before.length
+  return { file, line, column: before.at(-1)!.length + 1, text: text.split('\n')[line - 1] ?? '' }
+}
+
+type Path = readonly (string | number)[]
+
+function checked(value: unknown, placeOf: (path: Path) => Place): PlainResult {
+  const valid = <T>(schema: ZodType<T>, of: unknown, at: Path): T => {
+    const parsed = schema.safeParse(of)
+    if (parsed.success) return parsed.data
+    throw invalid(parsed.error.issues[0]!, at, placeOf)
+  }
+  const plain: PlainConfig = valid(plainConfigSchema, value, [])
+  const { tasks = {}, compose, $schema: _, ...settings } = plain
+  const definitions = Object.entries(tasks)
+  // the one key that a record of zod leaves out
+  const given = (value as { tasks?: object }).tasks
+  if (given && Object.hasOwn(given, '__proto__')) {
+    const task = Object.getOwnPropertyDescriptor(given, '__proto__')!.value
+    definitions.push(['__proto__', valid(plainTaskSchema, task, ['tasks', '__proto__'])])
+  }
   const config: Config = {
     ...(settings as Omit<Config, 'tasks'>),
-    tasks: Object.fromEntries(Object.entries(tasks ?? {}).map(([name, definition]) => [name, plainTask(definition)])),
+    tasks: Object.fromEntries(definitions.map(([name, definition]) => [name, plainTask(definition)])),
   }
   return { config, compose: compose === undefined ? [] : typeof compose === 'string' ? [compose] : compose }
 }
 
+function invalid(issue: z.core.$ZodIssue, at: Path, placeOf: (path: Path) => Place): DevstackError {
+  let path: Path = [...at, ...(issue.path as (string | number)[])]
+  let message = issue.message
+  if (issue.code === 'unrecognized_keys') {
+    const known =
+      path.length === 0 ? plainConfigSchema : path[0] === 'tasks' && path.length === 2 ? plainTaskSchema : undefined
+    const [key] = issue.keys as [string]
+    path = [...path, key]
+    message = `there is no such key.${known ? suggest(key, Object.keys(known.shape)) : ''}`
+  }
+  const where = path.join('.') || 'The config'
+  const what = message.replace(/(?<![.?])$/, '.')
+  return new DevstackError({
+    kind: 'config',
+    code: 'CONFIG_INVALID',
+    message: `${where}: ${what}`,
+    place: placeOf(path),
+    hint: '"devstack init --schema" prints what a config may hold.',
+  })
+}
+
 /** Where in the text the node at `path` begins; of the deepest one there is. */
-function offsetOf(root: unknown, path: readonly (string | number)[]): number {
+function offsetOf(root: unknown, path: Path): number {
   let node: unknown = root
   let offset = isNode(root) && root.range ? root.range[0] : 0
   for (const part of path) {

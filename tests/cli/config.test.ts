@@ -160,11 +160,32 @@ const broken: readonly (readonly [name: string, file: string, text: string, mess
   ],
   ['has broken JSON', 'devstack.config.json', '{ "tasks": {\n "a": }\n', /./, /devstack\.config\.json:\d+:\d+/],
   [
-    'has a broken package.json',
+    'has a near miss of a YAML key',
+    'devstack.config.yaml',
+    'tasks:\n  a:\n    run: echo\n    descripton: x\n',
+    /tasks\.a\.descripton.* Did you mean "description"\?/,
+    /devstack\.config\.yaml:4:5/,
+  ],
+  [
+    'has a number as command',
+    'devstack.config.yaml',
+    'tasks:\n  a:\n    run: 5\n',
+    /tasks\.a\.run: .*a command as text or a list of words/,
+    /devstack\.config\.yaml:3:5/,
+  ],
+  [
+    'stands wrong in package.json',
     'package.json',
-    '{ "devstack": {\n "tasks": { "a": { "rnu": 1 } } } }',
-    /rnu/,
-    /package\.json/,
+    '{\n\t"name": "x",\n\t"devstack": {\n\t\t"tasks": { "a": { "rnu": 1 } }\n\t}\n}\n',
+    /tasks\.a\.rnu/,
+    /package\.json:4:21\n {2}4 \| {3}"tasks"/,
+  ],
+  [
+    'stands in a broken package.json',
+    'package.json',
+    '{\n  "name": "x",\n  "devstack": { "tasks": { } },\n}\n',
+    /package\.json can not be read/,
+    /package\.json:4:1/,
   ],
 ]
 for (const [name, file, text, message, place] of broken) {
@@ -177,6 +198,25 @@ for (const [name, file, text, message, place] of broken) {
     }
   })
 }
+
+configs('a task of a YAML or JSON config may be called __proto__', async ({ test }) => {
+  const files = [
+    ['devstack.config.json', '{ "tasks": { "__proto__": { "run": "echo from proto" } } }'],
+    ['devstack.config.yaml', 'tasks:\n  a: { run: "true" }\n  __proto__:\n    needs: [a]\n    run: echo from proto\n'],
+    ['package.json', '{ "devstack": { "tasks": { "__proto__": { "run": "echo from proto" } } } }'],
+  ] as const
+  for (const [file, text] of files) {
+    const own = checkout({ name: 'proto', files: { [file]: text } })
+    try {
+      assert.match(await own.succeed(['list']), '__proto__')
+      assert.match(await own.succeed(['run', '__proto__', '--verbose']), 'from proto')
+    } finally {
+      await own.remove()
+    }
+  }
+  test.write({ 'devstack.config.json': '{ "tasks": {\n "__proto__": { "rnu": "x" } } }' })
+  assert.match(await test.refused(['list']), /tasks\.__proto__\.rnu[\s\S]*devstack\.config\.json:2:17/)
+})
 
 configs('a promise of a config is awaited', async ({ test }) => {
   const text =
