@@ -10,6 +10,7 @@ import {
   type Task,
   type TaskDefinition,
 } from '../engine/task.ts'
+import { DevstackError } from '../errors.ts'
 
 /** Tasks by name; a nested record is a namespace: `{ db: { migrate } }` is `db:migrate`. */
 export interface TaskTree {
@@ -83,7 +84,8 @@ type Surroundings<E> = Omit<Ambient, 'env'> & { readonly env: Ambient['env'] & {
 /**
  * Defines a task. `needs` gives `run` the values of other tasks under the same names and types; `params` (a zod object)
  * become options on the command line; `gate` must hold before the task counts as done. Nothing runs until it is asked for.
- * With `platforms` it may be skipped, so its value may be undefined for those who need it.
+ * With `platforms` it may be skipped, so its value may be undefined for those who need it. Throws CONFIG_INVALID for what is
+ * no definition.
  */
 export function task<
   V = undefined,
@@ -94,6 +96,14 @@ export function task<
 >(
   definition: TaskDefinition<Surroundings<E>, N, P, V> & { readonly env?: E; readonly platforms?: L },
 ): Task<L extends undefined ? Returned<V> : Returned<V> | undefined, P> {
+  if (typeof definition !== 'object' || definition === null) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_INVALID',
+      message: `task() needs a definition, got ${String(definition)}.`,
+      hint: 'Write task({ run: ... }).',
+    })
+  }
   return createTask(definition) as Task<Returned<V>, P>
 }
 

@@ -5,6 +5,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { DevstackError, messageOf, type Place } from '../errors.ts'
+import { checkConfig } from './check.ts'
 import type { Config, Pack, PackContext } from './define.ts'
 import { Registry } from './registry.ts'
 
@@ -116,6 +117,7 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
   into.registry.add(config.tasks ?? {}, {
     directory,
     origin: relative(into.options.directory, file) || basename(file),
+    file,
     prefix,
     override: true,
   })
@@ -202,7 +204,6 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
     const version = statSync(file).mtimeMs
     exported = await ((await import(`${pathToFileURL(file).href}?v=${version}`)) as { default?: unknown }).default
   } catch (thrown) {
-    if (thrown instanceof DevstackError) throw thrown
     throw await loadFailure(thrown, file, options)
   }
   if (typeof exported !== 'object' || exported === null) {
@@ -213,43 +214,24 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
       hint: 'End it with: export default defineConfig({ ... })',
     })
   }
-  return { config: checked(exported as Config, file), compose: [] }
-}
-
-/** The settings of a module are checked by hand-written rules first; zod is loaded only to name what is wrong. */
-function checked(config: Config, file: string): Config {
-  const known = ['name', 'use', 'tasks', 'include', 'envFiles', 'secrets', 'concurrency', 'cancel', 'cacheBytes']
-  const unknown = Object.keys(config).find((key) => !known.includes(key))
-  const wrong = (message: string, hint?: string): DevstackError =>
-    new DevstackError({
-      kind: 'config',
-      code: 'CONFIG_INVALID',
-      message,
-      place: { file },
-      ...(hint === undefined ? {} : { hint }),
-    })
-  if (unknown !== undefined)
-    throw wrong(`"${unknown}" is no setting of a config.`, `The settings are ${known.join(', ')}.`)
-  if (config.name !== undefined && !/^[a-z0-9][a-z0-9_-]*$/.test(config.name)) {
-    throw wrong(`name: "${config.name}" must be lower-case letters, digits, "-" or "_".`)
-  }
-  if (config.concurrency !== undefined && !(Number.isInteger(config.concurrency) && config.concurrency > 0)) {
-    throw wrong(`concurrency: ${String(config.concurrency)} must be a whole number from 1.`)
-  }
-  if (config.use !== undefined && !(Array.isArray(config.use) && config.use.every((pack) => pack?.kind === 'pack'))) {
-    throw wrong('use: must be a list of packs, as haStack() or definePack() give them.')
-  }
-  if (
-    config.tasks !== undefined &&
-    (typeof config.tasks !== 'object' || config.tasks === null || Array.isArray(config.tasks))
-  ) {
-    throw wrong('tasks: must be a record of tasks by name.')
-  }
-  return config
+  return { config: checkConfig(exported as Config, file), compose: [] }
 }
 
 async function loadFailure(thrown: unknown, file: string, options: LoadOptions): Promise<DevstackError> {
+  if (thrown instanceof DevstackError && thrown.place) return thrown
   const place = (await options.placeOf?.(thrown, file)) ?? { file }
+  if (thrown instanceof DevstackError) {
+    const { kind, code, message, hint, details } = thrown
+    return new DevstackError({
+      kind,
+      code,
+      message,
+      details,
+      place,
+      cause: thrown,
+      ...(hint === undefined ? {} : { hint }),
+    })
+  }
   const missing = /Cannot find (?:package|module) '([^']+)'/.exec(messageOf(thrown))?.[1]
   return new DevstackError({
     kind: 'config',

@@ -3,6 +3,7 @@
 import type { Names } from '../engine/graph.ts'
 import type { Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
+import { checkTask } from './check.ts'
 import type { TaskTree } from './define.ts'
 
 export interface Registered {
@@ -14,6 +15,16 @@ export interface Registered {
   readonly origin: string
 }
 
+/** Where tasks come from. */
+interface Origin {
+  readonly directory: string
+  readonly origin: string
+  /** The config that has their text, for the place of what is wrong with them. */
+  readonly file?: string
+  /** Stands in for tasks of packs. */
+  readonly override?: boolean
+}
+
 /** See the file's head. */
 export class Registry implements Names {
   readonly #byName = new Map<string, Registered>()
@@ -21,8 +32,8 @@ export class Registry implements Names {
   readonly #aliases = new Map<string, string>()
   readonly #replaced = new Map<Task, Task>()
 
-  /** Adds every task of the tree. Throws CONFIG_DUPLICATE_TASK, CONFIG_BAD_TASK_NAME or CONFIG_NOT_A_TASK. */
-  add(tree: TaskTree, options: { directory: string; origin: string; prefix?: string; override?: boolean }): void {
+  /** Adds every task of the tree. Throws CONFIG_DUPLICATE_TASK, CONFIG_BAD_TASK_NAME, CONFIG_NOT_A_TASK or CONFIG_INVALID. */
+  add(tree: TaskTree, options: Origin & { readonly prefix?: string }): void {
     for (const [key, value] of Object.entries(tree)) {
       const name = options.prefix ? `${options.prefix}:${key}` : key
       if (isTask(value)) this.#register(name, value, options)
@@ -39,7 +50,7 @@ export class Registry implements Names {
     }
   }
 
-  #register(name: string, task: Task, options: { directory: string; origin: string; override?: boolean }): void {
+  #register(name: string, task: Task, options: Origin): void {
     // "name" and "alias" share one space, so that a command line means one thing only
     if (!/^[\w@.+][\w@.+,=/-]*(:[\w@.+,=/-]+)*$/.test(name)) {
       throw new DevstackError({
@@ -49,6 +60,7 @@ export class Registry implements Names {
         hint: 'Use letters, digits and . - _ + @ /, with ":" between namespace and name.',
       })
     }
+    checkTask(name, task.definition, options)
     const taken = this.#byName.get(name)
     // a config's own task stands in for a pack's; nothing else may take a name twice
     if (taken && !(options.override && taken.origin.startsWith('pack ')))

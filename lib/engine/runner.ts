@@ -7,7 +7,7 @@ import type { Summary } from './events.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import type { Host } from './host.ts'
 import { type Cancelled, type FailureMode, type Schedulable, Scheduler } from './scheduler.ts'
-import { sizedLock } from './task.ts'
+import { sizedLocks } from './task.ts'
 import { type End, Work } from './work.ts'
 
 export interface RunOptions {
@@ -158,7 +158,7 @@ function schedulables(graph: Graph, host: Host): readonly Schedulable[] {
     id,
     needs,
     weight: definition.weight ?? 1,
-    locks: (definition.locks ?? []).map(sizedLock),
+    locks: definition.locks ? sizedLocks(definition.locks) : [],
     cost: edge ? 0 : (costs[index] ?? typical),
   }))
 }

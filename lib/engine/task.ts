@@ -194,9 +194,15 @@ export function milliseconds(duration: Duration | string): number {
   return Number(match[1]) * units[match[2] as keyof typeof units]
 }
 
-/** The lock with its size. */
-export function sizedLock(lock: Lock): { readonly name: string; readonly size: number } {
-  return typeof lock === 'string' ? { name: lock, size: 1 } : lock
+/** The locks with their sizes, each once: of one that is named twice the smallest size counts. */
+export function sizedLocks(locks: readonly Lock[]): readonly { readonly name: string; readonly size: number }[] {
+  const byName = new Map<string, { readonly name: string; readonly size: number }>()
+  for (const lock of locks) {
+    const sized = typeof lock === 'string' ? { name: lock, size: 1 } : lock
+    const known = byName.get(sized.name)
+    if (!known || sized.size < known.size) byName.set(sized.name, sized)
+  }
+  return [...byName.values()]
 }
 
 /** Defines a task. Nothing runs. */

@@ -2,7 +2,7 @@
 import type { NodeEvent } from '../engine/events.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { Host } from '../engine/host.ts'
-import { sizedLock } from '../engine/task.ts'
+import { sizedLocks } from '../engine/task.ts'
 import { formatHolder, openLocks } from '../state/locks.ts'
 import type { Session } from './session.ts'
 
@@ -18,10 +18,9 @@ export function openLockHost(
 ): NonNullable<Host['lock']> {
   const locks = openLocks({ directory: session.project.stateDirectory })
   return async (node: GraphNode, signal: AbortSignal) => {
-    const wanted = (node.definition.locks ?? [])
-      .map(sizedLock)
-      .filter(({ name }: { name: string }) => !held.has(name))
-      .sort((a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1))
+    const wanted = sizedLocks(node.definition.locks ?? [])
+      .filter(({ name }) => !held.has(name))
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
     const releases: (() => void)[] = []
     const release = async (): Promise<void> => {
       for (const give of releases.reverse()) give()

@@ -143,6 +143,48 @@ const broken: readonly (readonly [name: string, file: string, text: string, mess
     /"a" in devstack\.config\.ts is undefined/,
     /./,
   ],
+  [
+    'has a setting of a wrong kind',
+    'devstack.config.ts',
+    "export default {\n  tasks: {},\n  secrets: 'X',\n}\n",
+    /secrets: "X" must be a list of texts/,
+    /devstack\.config\.ts:3:3/,
+  ],
+  [
+    'has envFiles of a wrong kind',
+    'devstack.config.mjs',
+    'export default { envFiles: 3 }\n',
+    /envFiles: 3 must be/,
+    /:1:18/,
+  ],
+  ...(
+    [
+      ["locks: 'pg'", /locks of the task "a" in devstack\.config\.ts must be a list of names/],
+      ["locks: [{ name: 'pg', size: 0 }]", /locks of the task "a" .* with a size from 1, got/],
+      ["effect: 'delete'", /effect of the task "a" .* one of read, create, change, destroy, got "delete"/],
+      ["descripton: 'x'", /"descripton" of the task "a" .* is no key of a task\. Did you mean "description"\?/],
+      ['nees: {}', /"nees" of the task "a" .* Did you mean "needs"\?/],
+      ["timeout: 'soon'", /timeout of the task "a" .* a duration/],
+      ['run: 5', /run of the task "a" .* a function, got 5/],
+      ['env: { A: {} }', /env of the task "a"/],
+    ] as const
+  ).map(
+    ([key, message]) =>
+      [
+        `has a task with ${key}`,
+        'devstack.config.ts',
+        `import { task } from 'devstack'\nconst a = task({\n  ${key},\n} as any)\nexport default { tasks: { a } }\n`,
+        message,
+        /devstack\.config\.ts:3:3/,
+      ] as const,
+  ),
+  [
+    'has a task of nothing',
+    'devstack.config.mjs',
+    "import { task } from 'devstack'\nexport default { tasks: { a: task() } }\n",
+    /task\(\) needs a definition/,
+    /devstack\.config\.mjs:2:30/,
+  ],
   ['has broken YAML', 'devstack.config.yaml', 'tasks:\n  a: [1\n', /./, /devstack\.config\.yaml:\d+:\d+/],
   [
     'has a wrong YAML key',
@@ -216,6 +258,11 @@ configs('a task of a YAML or JSON config may be called __proto__', async ({ test
   }
   test.write({ 'devstack.config.json': '{ "tasks": {\n "__proto__": { "rnu": "x" } } }' })
   assert.match(await test.refused(['list']), /tasks\.__proto__\.rnu[\s\S]*devstack\.config\.json:2:17/)
+})
+
+configs('a lock named twice is taken once', async ({ test }) => {
+  test.write({ 'devstack.config.yaml': 'tasks: { a: { locks: [p, p, { name: p, size: 2 }], run: echo locked } }\n' })
+  assert.match(await test.succeed(['run', 'a', '--verbose'], { timeout: 20_000 }), 'locked')
 })
 
 configs('a promise of a config is awaited', async ({ test }) => {
