@@ -80,7 +80,7 @@ function completeTasks(
   current: string,
   given: { readonly tasks: readonly CompletionTask[]; readonly options: readonly OptionEntry[] },
 ): Completion {
-  const names = given.tasks.map(({ name, description }) => ({ value: name, description }))
+  const names = taskCandidates(given.tasks)
   const find = (word: string) => given.tasks.find((task) => task.name === word || task.aliases?.includes(word))
   let task: CompletionTask | undefined
   let filled = 0
@@ -197,12 +197,20 @@ function commandCandidate({ name, summary }: CommandEntry): Candidate {
   return { value: name, description: summary }
 }
 
+/** Names, then aliases. */
+function taskCandidates(tasks: readonly CompletionTask[]): readonly Candidate[] {
+  return [
+    ...tasks.map(({ name, description }) => ({ value: name, description })),
+    ...tasks.flatMap(({ aliases = [], description }) => aliases.map((value) => ({ value, description }))),
+  ]
+}
+
 function operandCandidates(
   entry: CommandEntry,
   tasks: readonly CompletionTask[],
   runs: readonly string[],
 ): readonly Candidate[] {
-  const names = tasks.map(({ name, description }) => ({ value: name, description }))
+  const names = taskCandidates(tasks)
   switch (entry.operand.kind) {
     case 'task':
       return names

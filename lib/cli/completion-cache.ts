@@ -35,6 +35,13 @@ export interface CompletionCache {
   readonly tasks: readonly CompletionTask[]
 }
 
+interface TaskEntry {
+  readonly name: string
+  /** As typed, with their namespace; default as the definition has them. */
+  readonly aliases?: readonly string[]
+  readonly definition: AnyDefinition
+}
+
 const cacheName = 'completion.json'
 
 /**
@@ -46,7 +53,7 @@ export async function writeCompletionCache(given: {
   readonly stateDirectory: string
   /** Absolute paths. */
   readonly sources: readonly string[]
-  readonly tasks: readonly { readonly name: string; readonly definition: AnyDefinition }[]
+  readonly tasks: readonly TaskEntry[]
 }): Promise<void> {
   const path = join(given.stateDirectory, cacheName)
   const temporary = `${path}.${process.pid}.tmp`
@@ -86,13 +93,13 @@ function isUnchanged({ file, mtimeMs, size }: CompletionCache['sources'][number]
   }
 }
 
-async function describe({ name, definition }: { name: string; definition: AnyDefinition }): Promise<CompletionTask> {
+async function describe({ name, definition, aliases = definition.aliases ?? [] }: TaskEntry): Promise<CompletionTask> {
   // A params schema that can not be read is the run's error to tell; the name still completes.
   const params = await describeParams(definition.params).catch(() => [])
   return {
     name,
     ...(definition.description === undefined ? {} : { description: definition.description }),
-    ...(definition.aliases === undefined ? {} : { aliases: definition.aliases }),
+    ...(aliases.length === 0 ? {} : { aliases }),
     ...(params.length === 0 ? {} : { params: params.map(completionParam) }),
   }
 }

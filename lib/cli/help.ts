@@ -53,15 +53,20 @@ export async function formatTaskHelp(given: {
   readonly name: string
   readonly task: Task
   readonly names: Pick<Names, 'nameOf'>
+  /** As typed, with their namespace; default as the task declares them. */
+  readonly aliases?: readonly string[]
 }): Promise<string> {
-  const { name, task, names } = given
+  const { name, task, names, aliases = task.definition.aliases ?? [] } = given
   const { definition } = task
   const params = await describeParams(definition.params)
   const lines = wrap(`${name}: ${definition.description ?? 'no description'}`, 0, 2)
   lines.push('', 'Usage', ...wrap(`devstack run [options] ${name}${params.map(usageOf).join('')}`, 2, 4))
   if (params.length > 0)
     lines.push('', 'Params', ...table(params.map((param) => [paramLabel(param), aboutParam(param)])))
-  const facts = await factsOf(task, names)
+  const facts = [
+    ...(await factsOf(task, names)),
+    ...(aliases.length > 0 ? [['Aliases', aliases.join(', ')] as const] : []),
+  ]
   if (facts.length > 0) lines.push('', ...table(facts, 0))
   const example = await exampleOf(name, params, definition.params)
   lines.push('', 'Example', ...shellLines(example))
@@ -96,7 +101,6 @@ async function factsOf(task: Task, names: Pick<Names, 'nameOf'>): Promise<readon
   add('Timeout', definition.timeout === undefined ? '' : aboutDuration(definition.timeout))
   add('Only on', (definition.platforms ?? []).join(', '))
   add('Undo', definition.undo ? '"devstack undo" takes it back' : '')
-  add('Aliases', (definition.aliases ?? []).join(', '))
   return facts
 }
 

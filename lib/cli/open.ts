@@ -32,7 +32,11 @@ export async function readConfig(options: Options, io: Io): Promise<LoadedConfig
   await writeCompletionCache({
     stateDirectory: join(loaded.directory, '.devstack'),
     sources: loaded.files,
-    tasks: loaded.registry.entries().map(({ name, task }) => ({ name, definition: task.definition })),
+    tasks: loaded.registry.entries().map((registered) => ({
+      name: registered.name,
+      aliases: loaded.registry.aliasesOf(registered),
+      definition: registered.task.definition,
+    })),
   })
   return loaded
 }
@@ -51,10 +55,9 @@ export interface SessionOptions {
 export function openSession(given: SessionOptions): Session {
   const { loaded, options, io } = given
   const redactor = createRedactor()
-  redactor.addEnvironment(loaded.environment)
-  for (const name of [...(loaded.config.secrets ?? []), ...loaded.packs.flatMap((pack) => pack.secrets ?? [])]) {
-    const value = loaded.environment[name]
-    if (value !== undefined) redactor.add(value)
+  for (const environment of loaded.environments) {
+    redactor.addEnvironment(environment)
+    for (const name of loaded.secrets) if (environment[name] !== undefined) redactor.add(environment[name])
   }
   const yes = options.yes ?? false
   return {

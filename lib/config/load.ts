@@ -9,6 +9,7 @@ import { checkConfig } from './check.ts'
 import type { Config, Pack, PackContext } from './define.ts'
 import { Registry } from './registry.ts'
 
+const usualEnvFiles = ['.env', '.env.local']
 const names = ['devstack.config']
 const extensions = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml']
 const fileNames = names.flatMap((name) => extensions.map((extension) => `${name}.${extension}`))
@@ -38,6 +39,10 @@ export interface LoadedConfig {
   readonly project: string
   /** The given environment with the project's env files below it. */
   readonly environment: Readonly<Record<string, string>>
+  /** That one and those of the included configs, whose env files lie above the project's. */
+  readonly environments: readonly Readonly<Record<string, string>>[]
+  /** Names of variables that any config or pack declares secret. */
+  readonly secrets: readonly string[]
   readonly config: Config
   readonly registry: Registry
   readonly packs: readonly Pack[]
@@ -53,18 +58,17 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   }
   const { config, compose } = await read(file, options)
   const directory = rootOf(file)
-  const environment = readEnvironment(directory, config.envFiles ?? ['.env', '.env.local'], options.environment)
+  const environment = readEnvironment(directory, config.envFiles ?? usualEnvFiles, options.environment)
   const registry = new Registry()
-  const files = [file]
-  const packs: Pack[] = []
+  const into: Gathered = { environments: [environment], secrets: [], files: [file], packs: [] }
   let name = config.name
   const project = (): string => {
     name ??= projectName(directory)
     return name
   }
   await register(
-    { config, compose, file, directory, prefix: '' },
-    { options, project, environment, registry, files, packs },
+    { config, compose, file, directory, environment, including: [file] },
+    { ...into, options, project, registry, included: new Map() },
   )
   return {
     file,
@@ -75,19 +79,25 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
     environment,
     config,
     registry,
-    packs,
-    files,
+    ...into,
   }
 }
 
-interface Registration {
+/** What the configs bring together. */
+interface Gathered {
+  readonly environments: Readonly<Record<string, string>>[]
+  readonly secrets: string[]
+  readonly files: string[]
+  readonly packs: Pack[]
+}
+
+interface Registration extends Gathered {
   readonly options: LoadOptions
   /** Told when asked: without engine or packs nobody needs it, and the hash in it costs more than loading the config. */
   readonly project: () => string
-  readonly environment: Readonly<Record<string, string>>
   readonly registry: Registry
-  readonly files: string[]
-  readonly packs: Pack[]
+  /** By file: a config that is included twice has its tasks once. */
+  readonly included: Map<string, Awaited<ReturnType<typeof read>>>
 }
 
 interface ReadConfig {
@@ -95,30 +105,36 @@ interface ReadConfig {
   readonly compose: readonly string[]
   readonly file: string
   readonly directory: string
-  readonly prefix: string
+  /** Missing for the project's own config. */
+  readonly namespace?: string
+  readonly environment: Readonly<Record<string, string>>
+  /** The files that lead to this one, itself last. */
+  readonly including: readonly string[]
 }
 
 async function register(read_: ReadConfig, into: Registration): Promise<void> {
-  const { config, compose, file, directory, prefix } = read_
+  const { config, compose, file, directory, namespace: own, environment, including } = read_
+  const place = { directory, ...(own === undefined ? {} : { namespace: own, environment }) }
+  into.secrets.push(...(config.secrets ?? []))
   const packs = [...(config.use ?? [])]
   if (compose.length > 0 && into.options.composePack) packs.push(await into.options.composePack(compose))
   for (const pack of packs) {
     const context: PackContext = {
       directory,
-      environment: into.environment,
+      environment,
       get project() {
         return into.project()
       },
     }
     const tree = typeof pack.tasks === 'function' ? await pack.tasks(context) : pack.tasks
-    into.registry.add(tree, { directory, origin: `pack "${pack.name}"`, prefix })
-    into.packs.push(pack)
+    into.registry.add(tree, { ...place, origin: `pack "${pack.name}"` })
+    into.secrets.push(...(pack.secrets ?? []))
+    if (!into.packs.includes(pack)) into.packs.push(pack)
   }
   into.registry.add(config.tasks ?? {}, {
-    directory,
+    ...place,
     origin: relative(into.options.directory, file) || basename(file),
     file,
-    prefix,
     override: true,
   })
   for (const [namespace, path] of Object.entries(config.include ?? {})) {
@@ -131,17 +147,32 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
         message: `The include "${namespace}" of ${file} names ${target}, where there is no config.`,
       })
     }
-    if (into.files.includes(included)) {
+    if (including.includes(included)) {
       throw new DevstackError({
         kind: 'config',
         code: 'CONFIG_INCLUDE_CYCLE',
-        message: `Configs include each other: ${[...into.files.slice(into.files.indexOf(included)), included].join(' → ')}.`,
+        message: `Configs include each other: ${[...including.slice(including.indexOf(included)), included].join(' → ')}.`,
+        hint: 'Remove one of these includes.',
       })
     }
-    into.files.push(included)
-    const child = await read(included, into.options)
-    const name = prefix === '' ? namespace : `${prefix}:${namespace}`
-    await register({ ...child, file: included, directory: rootOf(included), prefix: name }, into)
+    if (!into.files.includes(included)) into.files.push(included)
+    const child = into.included.get(included) ?? (await read(included, into.options))
+    into.included.set(included, child)
+    const root = rootOf(included)
+    const files = readEnvironment(root, child.config.envFiles ?? usualEnvFiles, {})
+    const variables = { ...environment, ...files, ...into.options.environment }
+    into.environments.push(variables)
+    await register(
+      {
+        ...child,
+        file: included,
+        directory: root,
+        namespace: own === undefined ? namespace : `${own}:${namespace}`,
+        environment: variables,
+        including: [...including, included],
+      },
+      into,
+    )
   }
 }
 

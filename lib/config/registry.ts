@@ -13,12 +13,14 @@ export interface Registered {
   readonly directory: string
   /** For messages: `devstack.config.ts`, `pack "stack"`. */
   readonly origin: string
+  /** Of the included config that has the task: `packages:api`; its names are looked up there first. */
+  readonly namespace?: string
+  /** What the task starts from, where it is not that of the project: an included config has env files of its own. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 /** Where tasks come from. */
-interface Origin {
-  readonly directory: string
-  readonly origin: string
+interface Origin extends Pick<Registered, 'directory' | 'origin' | 'namespace' | 'environment'> {
   /** The config that has their text, for the place of what is wrong with them. */
   readonly file?: string
   /** Stands in for tasks of packs. */
@@ -32,13 +34,16 @@ export class Registry implements Names {
   readonly #aliases = new Map<string, string>()
   readonly #replaced = new Map<Task, Task>()
 
-  /** Adds every task of the tree. Throws CONFIG_DUPLICATE_TASK, CONFIG_BAD_TASK_NAME, CONFIG_NOT_A_TASK or CONFIG_INVALID. */
-  add(tree: TaskTree, options: Origin & { readonly prefix?: string }): void {
+  /** Adds every task of the tree, under its namespace. Throws CONFIG_DUPLICATE_TASK, CONFIG_BAD_TASK_NAME, CONFIG_NOT_A_TASK or CONFIG_INVALID. */
+  add(tree: TaskTree, options: Origin): void {
+    this.#add(tree, options.namespace, options)
+  }
+
+  #add(tree: TaskTree, prefix: string | undefined, options: Origin): void {
     for (const [key, value] of Object.entries(tree)) {
-      const name = options.prefix ? `${options.prefix}:${key}` : key
+      const name = prefix === undefined ? key : `${prefix}:${key}`
       if (isTask(value)) this.#register(name, value, options)
-      else if (typeof value === 'object' && value !== null && !('kind' in value))
-        this.add(value, { ...options, prefix: name })
+      else if (typeof value === 'object' && value !== null && !('kind' in value)) this.#add(value, name, options)
       else {
         throw new DevstackError({
           kind: 'config',
@@ -70,10 +75,12 @@ export class Registry implements Names {
       this.#byTask.delete(taken.task)
       for (const [alias, target] of this.#aliases) if (target === name) this.#aliases.delete(alias)
     }
-    const registered = { name, task, directory: options.directory, origin: options.origin }
+    this.#takeAlias(name, options)
+    const { file: _, override: __, ...origin } = options
+    const registered = { name, task, ...origin }
     this.#byName.set(name, registered)
     if (!this.#byTask.has(task)) this.#byTask.set(task, registered)
-    for (const alias of task.definition.aliases ?? []) {
+    for (const alias of declaredAliases(registered)) {
       const other = this.#aliases.get(alias) ?? (this.#byName.has(alias) ? alias : undefined)
       if (other !== undefined && other !== name) {
         throw duplicate(alias, `the task "${other}"`, `the aliases of "${name}"`)
@@ -82,12 +89,33 @@ export class Registry implements Names {
     }
   }
 
+  /** A name that is the alias of another task already: of a pack's it is taken away, as its name would be. */
+  #takeAlias(name: string, options: Origin): void {
+    const aliased = this.#aliases.get(name)
+    if (aliased === undefined) return
+    if (!(options.override && this.#byName.get(aliased)?.origin.startsWith('pack '))) {
+      throw duplicate(name, `the aliases of "${aliased}"`, options.origin)
+    }
+    this.#aliases.delete(name)
+  }
+
   nameOf(task: Task): string | undefined {
     return this.#byTask.get(task)?.name
   }
 
-  taskNamed(name: string): Task | undefined {
+  taskNamed(name: string, from?: Task): Task | undefined {
+    let namespace = from && this.#byTask.get(from)?.namespace
+    while (namespace) {
+      const own = this.find(`${namespace}:${name}`)
+      if (own) return own.task
+      namespace = namespace.slice(0, Math.max(namespace.lastIndexOf(':'), 0))
+    }
     return this.find(name)?.task
+  }
+
+  /** The aliases that lead to the task, each with its namespace. */
+  aliasesOf(registered: Registered): readonly string[] {
+    return declaredAliases(registered).filter((alias) => this.#aliases.get(alias) === registered.name)
   }
 
   current(task: Task): Task {
@@ -116,7 +144,7 @@ export class Registry implements Names {
     if (found && !found.task.definition.private) return found
     const names = this.entries()
       .filter(({ task }) => !task.definition.private)
-      .flatMap(({ name, task }) => [name, ...(task.definition.aliases ?? [])])
+      .flatMap((registered) => [registered.name, ...this.aliasesOf(registered)])
     throw new DevstackError({
       kind: 'usage',
       code: 'USAGE_UNKNOWN_TASK',
@@ -124,6 +152,11 @@ export class Registry implements Names {
       hint: 'devstack list shows every task.',
     })
   }
+}
+
+function declaredAliases({ task, namespace }: Registered): readonly string[] {
+  const aliases: readonly string[] = task.definition.aliases ?? []
+  return namespace === undefined ? aliases : aliases.map((alias) => `${namespace}:${alias}`)
 }
 
 function isTask(value: unknown): value is Task {

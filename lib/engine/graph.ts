@@ -37,7 +37,8 @@ export interface Graph {
 /** Where names of tasks come from. */
 export interface Names {
   nameOf(task: Task): string | undefined
-  taskNamed(name: string): Task | undefined
+  /** The task of that name, as the task `from` means it. */
+  taskNamed(name: string, from?: Task): Task | undefined
   all(): readonly string[]
   /** The task that stands in for this one: an override, or the task itself. */
   current(task: Task): Task
@@ -103,7 +104,7 @@ class Building {
       }
       const [key, need] = next
       if (!frame.entered) {
-        const found = resolveNeed(need, this.#names, frame.node.id)
+        const found = resolveNeed(need, this.#names, this.#stack)
         const { task, params = {} } = found instanceof Promise ? await found : found
         const { definition } = task
         const name = this.#nameOf(task, `${frame.node.name}.${key}`)
@@ -218,22 +219,24 @@ function needsOf(node: GraphNode, needs: Readonly<Record<string, Need | undefine
   })
 }
 
-function resolveNeed(need: Need, names: Names, from: string): Target | Promise<Target> {
+function resolveNeed(need: Need, names: Names, stack: readonly Frame[]): Target | Promise<Target> {
   const target = need.kind === 'edge' ? need.need : need
   const params = need.kind === 'edge' ? need.params : undefined
   const make = (task: Task): Target => ({ task: names.current(task), ...(params ? { params } : {}) })
   if (target.kind === 'task') return make(target)
-  const found = resolveReference(target, names, from)
+  const found = resolveReference(target, names, stack)
   return found instanceof Promise ? found.then(make) : make(found)
 }
 
-function resolveReference(reference: TaskReference, names: Names, from: string): Task | Promise<Task> {
-  const task = reference.resolve ? reference.resolve() : names.taskNamed(reference.name)
+function resolveReference(reference: TaskReference, names: Names, stack: readonly Frame[]): Task | Promise<Task> {
+  // a task that was made on the way means names as the one that made it does
+  const owner = stack.findLast(({ node }) => names.nameOf(node.task) !== undefined)
+  const task = reference.resolve ? reference.resolve() : names.taskNamed(reference.name, owner?.node.task)
   if (task) return task
   throw new DevstackError({
     kind: 'graph',
     code: 'GRAPH_UNKNOWN_TASK',
-    message: `Task "${from}" needs "${reference.name}", which is not defined.${suggest(reference.name, names.all())}`,
+    message: `Task "${stack.at(-1)?.node.id}" needs "${reference.name}", which is not defined.${suggest(reference.name, names.all())}`,
     hint: 'devstack list --all shows every task.',
   })
 }

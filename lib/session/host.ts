@@ -200,17 +200,19 @@ class TaskContext {
   get env(): Record<string, string> {
     if (!this.#env) {
       const { definition } = this.#node
-      const base = this.#around.session.loaded.environment
+      const { loaded, redactor } = this.#around.session
+      const base = loaded.registry.origin(this.#node.task)?.environment ?? loaded.environment
       const files: readonly string[] = definition.envFiles ?? []
       const own = files.length === 0 ? base : { ...base, ...readEnvironment(this.cwd, files, {}) }
-      if (own !== base) this.#around.session.redactor.addEnvironment(own)
+      if (own !== base) redactor.addEnvironment(own)
       this.#env = {
         ...own,
-        ...withLocalPrograms(own['PATH'], this.#around.session.loaded.directory),
+        ...withLocalPrograms(own['PATH'], loaded.directory),
         ...definition.env,
         DEVSTACK_RUN: this.runId,
         TRACEPARENT: traceparent(this.#around.traceId, spanIdOf(this.#around.traceId, this.name)),
       }
+      for (const name of loaded.secrets) if (this.#env[name] !== undefined) redactor.add(this.#env[name])
     }
     return this.#env
   }

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout } from '../support/checkout.ts'
@@ -284,6 +286,59 @@ export default defineConfig({ tasks: { where: task({ cwd: 'src', run: ({ $ }) =>
   const output = await test.succeed(['run', 'all', '--verbose'])
   assert.match(output, `${test.directory}/packages/api/src`)
   assert.match(output, `${test.directory}/packages/web`)
+})
+
+configs('names in an included config mean its own tasks first, aliases are in its namespace', async ({ test }) => {
+  test.write({
+    'devstack.config.yaml':
+      'include: { shared: packages/shared, api: packages/api }\ntasks: { root: { run: echo root }, lib: { run: echo wrong lib } }\n',
+    'packages/shared/devstack.config.yaml':
+      'tasks:\n  lib: { aliases: [t], run: echo own lib }\n  two: { needs: [lib, root], run: echo two }\n',
+    'packages/api/devstack.config.ts': `import { defineConfig, group, named, task } from 'devstack'
+export default defineConfig({ include: { deep: '../deep' }, tasks: { a: task({ aliases: ['t'], run: ({ log }) => log('api a') }), nested: group({ inner: group({ a: named('t') }) }) } })`,
+    'packages/deep/devstack.config.yaml': 'tasks: { d: { needs: [a], run: echo d } }\n',
+  })
+  const two = await test.succeed(['run', 'shared:two', '--verbose'])
+  for (const said of ['own lib', 'root', 'two']) assert.match(two, said)
+  assert.not.match(two, 'wrong lib')
+  assert.match(await test.succeed(['run', 'shared:t', '--verbose']), 'own lib')
+  for (const name of ['api:t', 'api:nested', 'api:deep:d'])
+    assert.match(await test.succeed(['run', name, '--verbose']), 'api a')
+  assert.match(await test.succeed(['list']), 'api:a (api:t)')
+  assert.match(await test.succeed(['help', 'api:a']), 'api:t')
+  assert.match(await test.succeed(['__complete', '--', 'run', 'api:']), 'api:t')
+  assert.match(await test.refused(['run', 't']), 'There is no task "t"')
+})
+
+configs("an included config's env files apply to its tasks, and its secrets are masked", async ({ test }) => {
+  test.write({
+    'devstack.config.yaml': 'include: { api: packages/api }\ntasks: { root: { run: "echo root: $WHO $OTHER" } }\n',
+    '.env': 'WHO=of-root\nOTHER=other-of-root\n',
+    'packages/api/devstack.config.yaml':
+      'secrets: [API_TOK, IN_FILE]\ntasks: { show: { envFiles: [own.env], run: "echo api: $WHO $OTHER $API_TOK $IN_FILE" } }\n',
+    'packages/api/.env': 'WHO=of-api\n',
+    'packages/api/own.env': 'IN_FILE=from-a-file-of-the-task\n',
+  })
+  const env = { API_TOK: 'abcdefgh-very-private' }
+  const shown = await test.succeed(['run', 'api:show', '--verbose'], { env })
+  assert.match(shown, 'api: of-api other-of-root')
+  assert.not.match(shown, /very-private|from-a-file/)
+  assert.match(await test.succeed(['run', 'root', '--verbose']), 'root: of-root other-of-root')
+  assert.match(await test.succeed(['run', 'api:show', '--verbose'], { env: { WHO: 'of-shell' } }), 'api: of-shell')
+})
+
+configs('a config may be included twice; a true cycle is refused', async ({ test }) => {
+  test.write({
+    'devstack.config.yaml': 'include: { a: a, b: b, c: lib }\ntasks: { all: { needs: ["a:use", "b:use"] } }\n',
+    'a/devstack.config.yaml': 'include: { lib: ../lib }\ntasks: { use: { needs: ["lib:build"], run: echo a } }\n',
+    'b/devstack.config.yaml': 'include: { lib: ../lib }\ntasks: { use: { needs: ["lib:build"], run: echo b } }\n',
+    'lib/devstack.config.yaml': 'tasks: { build: { run: echo built >> marks } }\n',
+  })
+  await test.succeed(['run', 'all', 'c:build'])
+  assert.is(readFileSync(join(test.directory, 'lib/marks'), 'utf8'), 'built\n')
+  test.write({ 'lib/devstack.config.yaml': 'include: { a: ../a }\n' })
+  const refused = await test.refused(['list'])
+  assert.match(refused, /include each other: \S+\/a\/\S+ → \S+\/lib\/\S+ → \S+\/a\/\S+\.\n/)
 })
 
 configs('cycles are printed whole, and the same whoever is asked', async ({ test }) => {

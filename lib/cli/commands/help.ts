@@ -24,8 +24,9 @@ export async function command(invocation: Invocation, io: Io): Promise<number> {
       hint: 'devstack help lists the commands; tasks are known where there is a config.',
     })
   }
-  const { name, task } = registry.require(topic)
-  return print(await formatTaskHelp({ name, task, names: registry }), io)
+  const found = registry.require(topic)
+  const aliases = registry.aliasesOf(found)
+  return print(await formatTaskHelp({ name: found.name, task: found.task, names: registry, aliases }), io)
 }
 
 /** `--help` behind a command. */
@@ -36,8 +37,12 @@ export async function explain(invocation: Invocation, io: Io): Promise<number> {
 
 /** `--help` behind a task. */
 export async function explainTask(prepared: Prepared, io: Io): Promise<number> {
+  const { registry } = prepared.loaded
   const texts = await Promise.all(
-    prepared.targets.map(({ name, task }) => formatTaskHelp({ name, task, names: prepared.loaded.registry })),
+    prepared.targets.map(({ name, task }) => {
+      const found = registry.find(name)
+      return formatTaskHelp({ name, task, names: registry, aliases: found ? registry.aliasesOf(found) : [] })
+    }),
   )
   return print(texts.join('\n\n'), io)
 }

@@ -9,14 +9,17 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
   const entries = registry
     .entries()
     .filter(({ task }) => options.all || !task.definition.private)
-    .map(({ name, task, origin }) => ({
-      name,
-      description: task.definition.description ?? '',
-      aliases: task.definition.aliases ?? [],
-      effect: task.definition.effect ?? 'change',
-      private: task.definition.private ?? false,
-      origin,
-    }))
+    .map((registered) => {
+      const { name, task, origin } = registered
+      return {
+        name,
+        description: task.definition.description ?? '',
+        aliases: registry.aliasesOf(registered),
+        effect: task.definition.effect ?? 'change',
+        private: task.definition.private ?? false,
+        origin,
+      }
+    })
     .sort((a, b) => order(namespaceOf(a.name), namespaceOf(b.name)) || order(a.name, b.name))
   if (options.json) {
     io.stdout.write(`${JSON.stringify(entries, null, 2)}\n`)

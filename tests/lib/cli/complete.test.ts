@@ -72,6 +72,7 @@ words('tasks with descriptions, also after options and --', () => {
   assert.equal(values('run up -- db:'), ['db:migrate', 'db:seed'])
   assert.equal(values('run up l'), ['logs'])
   assert.equal(values('why u'), ['up'])
+  assert.equal(values('run m'), ['m'])
   assert.equal(values('graph u'), ['up'])
   offers('help ', 'run', 'up')
 })
@@ -84,7 +85,7 @@ words("a task's params, their choices and their negation", () => {
   assert.not.ok(values('run db:migrate --to 0007 --').includes('--to'))
   assert.is(values('run db:migrate --').filter((value) => value === '--timeout').length, 1)
   assert.equal(values('run logs r'), ['redis'])
-  assert.equal(values('run logs pg '), ['db:migrate', 'db:seed', 'logs', 'exec', 'up'])
+  assert.equal(values('run logs pg '), ['db:migrate', 'db:seed', 'logs', 'exec', 'up', 'm'])
 })
 
 words('behind a rest param nothing of ours is offered', () => {

@@ -41,12 +41,24 @@ registry('a name or alias may be used once', () => {
   twice.add({ a: make({ aliases: ['x'] }) }, own)
   const trees: readonly TaskTree[] = [{ a: make() }, { b: make({ aliases: ['a'] }) }, { c: make({ aliases: ['x'] }) }]
   for (const tree of trees) assert.is(refusal(() => twice.add(tree, own)).code, 'CONFIG_DUPLICATE_TASK')
+  const later = new Registry()
+  later.add({ a: make({ aliases: ['b'] }) }, own)
+  assert.is(refusal(() => later.add({ b: make() }, own)).code, 'CONFIG_DUPLICATE_TASK')
   const packs = new Registry()
   packs.add({ a: make() }, pack)
   assert.match(
     refusal(() => packs.add({ a: make() }, { ...pack, origin: 'pack "b"' })).message,
     'pack "ci" and in pack "b"',
   )
+})
+
+registry("a config's task takes the alias of a pack's", () => {
+  const names = new Registry()
+  names.add({ lint: make({ aliases: ['l', 'check'] }) }, pack)
+  const mine = make()
+  names.add({ check: mine }, own)
+  assert.is(names.find('check')?.task, mine)
+  assert.equal(names.aliasesOf(names.find('lint')!), ['l'])
 })
 
 registry("a config's task stands in for a pack's, wherever that is needed", async () => {
