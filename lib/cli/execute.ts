@@ -19,6 +19,7 @@ import { endStrays } from '../session/processes.ts'
 import { recoverPacks } from '../session/recover.ts'
 import { runWhole } from '../session/run.ts'
 import { type RunLocks, runLocksOf, takeRunLocks } from '../session/run-locks.ts'
+import { concealerOf } from '../session/secrets.ts'
 import { graceOf, newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
@@ -79,7 +80,8 @@ async function lockRun(
       const { targetsNamed } = await import('./recorded.ts')
       const loaded = await openConfig(options, io)
       const targets = await targetsNamed(current.targets, loaded)
-      current = { ...current, loaded, targets, graph: await buildGraph(targets, loaded.registry) }
+      const graph = await buildGraph(targets, loaded.registry, concealerOf(loaded))
+      current = { ...current, loaded, targets, graph }
     } catch (thrown) {
       locks.release()
       throw thrown

@@ -3,8 +3,8 @@ import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { DevstackError } from '../errors.ts'
-import { createRedactor } from '../report/redact.ts'
 import type { Runtime } from '../runtime/runtime.ts'
+import { redactorOf } from '../session/secrets.ts'
 import { delaysOf, projectOf, type Session } from '../session/session.ts'
 import { createTerminal } from '../session/terminal.ts'
 import type { Options } from './args.ts'
@@ -54,11 +54,7 @@ export interface SessionOptions {
 /** A session for one command. */
 export function openSession(given: SessionOptions): Session {
   const { loaded, options, io } = given
-  const redactor = createRedactor()
-  for (const environment of loaded.environments) {
-    redactor.addEnvironment(environment)
-    for (const name of loaded.secrets) if (environment[name] !== undefined) redactor.add(environment[name])
-  }
+  const redactor = redactorOf(loaded)
   const yes = options.yes ?? false
   return {
     loaded,

@@ -3,6 +3,7 @@ import type { LoadedConfig } from '../config/load.ts'
 import { buildGraph, type Graph } from '../engine/graph.ts'
 import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
+import { concealerOf } from '../session/secrets.ts'
 import { collect, type Invocation, locationOf, looksLikeOption, type Options, takeOption } from './args.ts'
 import { lazyRuntime } from './engine.ts'
 import { commonOptions } from './grammar.ts'
@@ -72,7 +73,7 @@ export async function prepareTargets(given: {
   readonly io: Io
 }): Promise<Prepared> {
   const { loaded, options, targets, io } = given
-  const graph = await buildGraph(targets, loaded.registry)
+  const graph = await buildGraph(targets, loaded.registry, concealerOf(loaded))
   const runtime = lazyRuntime(io.environment)
   const { signal, clear } = deadlineOf(io.signal, options.timeout)
   return {

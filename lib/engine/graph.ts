@@ -50,6 +50,9 @@ export interface Target {
   readonly params?: Readonly<Record<string, unknown>>
 }
 
+/** The text of a param as ids may show it: the text itself, or one without what is secret in it. */
+export type Conceal = (param: string, text: string) => string
+
 /** A node whose needs are being followed. */
 interface Frame {
   readonly node: GraphNode & { readonly needs: NodeNeed[] }
@@ -64,10 +67,15 @@ interface Frame {
 /**
  * Builds the graph of everything the targets need. Throws a DevstackError of kind `graph` for a cycle (GRAPH_CYCLE, whole
  * path), an undefined need (GRAPH_UNDEFINED_NEED), an unknown name (GRAPH_UNKNOWN_TASK), and CONFIG_BAD_PARAMS for params that
- * a needed task does not take. Depth is bounded by memory alone.
+ * a needed task does not take. Depth is bounded by memory alone. Ids show params as `conceal` gives them (default: as they
+ * are); nodes that it leaves alike are numbered.
  */
-export async function buildGraph(targets: readonly Target[], names: Names): Promise<Graph> {
-  const building = new Building(names)
+export async function buildGraph(
+  targets: readonly Target[],
+  names: Names,
+  conceal: Conceal = (_, text) => text,
+): Promise<Graph> {
+  const building = new Building(names, conceal)
   const ids: string[] = []
   for (const { task, params = {} } of targets) ids.push(await building.add(names.current(task), params))
   const { nodes, order, dependents } = building
@@ -80,12 +88,16 @@ class Building {
   readonly order: string[] = []
   readonly dependents = new Map<string, string[]>()
   readonly #names: Names
+  readonly #conceal: Conceal
+  /** Ids by what stands in them when nothing is concealed. */
+  readonly #ids = new Map<string, string>()
   readonly #anonymous = new Map<Task, string>()
   readonly #open = new Map<string, GraphNode>()
   readonly #stack: Frame[] = []
 
-  constructor(names: Names) {
+  constructor(names: Names, conceal: Conceal) {
     this.#names = names
+    this.#conceal = conceal
   }
 
   /** Adds a target, its params checked already, and everything it needs. Gives its id. */
@@ -130,7 +142,7 @@ class Building {
 
   /** The node of this task with these params; a new one comes to the top of the stack. */
   #enter(task: Task, name: string, params: GraphNode['params'], defaults: GraphNode['params']): GraphNode {
-    const id = nodeId(name, params, defaults)
+    const id = this.#idOf(name, params, defaults)
     const known = this.nodes.get(id) ?? this.#open.get(id)
     if (known && known.task !== task) throw sameName(id)
     if (this.#open.has(id)) throw cycle(this.#stack, id)
@@ -139,6 +151,22 @@ class Building {
     this.#open.set(id, node)
     this.#stack.push({ node, pending: undefined, at: 0, entered: undefined })
     return node
+  }
+
+  #idOf(name: string, params: GraphNode['params'], defaults: GraphNode['params']): string {
+    const given = givenParams(params, defaults)
+    if (given.length === 0) return name
+    const exact = nodeId(name, given)
+    const known = this.#ids.get(exact)
+    if (known !== undefined) return known
+    const shown = nodeId(
+      name,
+      given.map(([key, text]) => [key, this.#conceal(key, text)]),
+    )
+    let id = shown
+    for (let count = 2; this.nodes.has(id) || this.#open.has(id); count += 1) id = `${shown} #${count}`
+    this.#ids.set(exact, id)
+    return id
   }
 
   #close(node: GraphNode): void {
@@ -182,14 +210,16 @@ function waitsAlike(a: Edge, b: Edge): boolean {
   )
 }
 
-/** The name, with the params that are not at their defaults: the same task with the same params is one node. */
-function nodeId(name: string, params: GraphNode['params'], defaults: GraphNode['params']): string {
-  const given: string[] = []
-  for (const key of Object.keys(params)) {
-    const value = JSON.stringify(params[key])
-    if (value !== undefined && value !== JSON.stringify(defaults[key])) given.push(`${key}=${value}`)
-  }
-  return given.length === 0 ? name : `${name}(${given.join(', ')})`
+/** The params that are not at their defaults, as JSON: the same task with the same ones is one node. */
+function givenParams(params: GraphNode['params'], defaults: GraphNode['params']): [key: string, text: string][] {
+  return Object.keys(params).flatMap((key) => {
+    const text = JSON.stringify(params[key])
+    return text === undefined || text === JSON.stringify(defaults[key]) ? [] : [[key, text]]
+  })
+}
+
+function nodeId(name: string, given: readonly (readonly [key: string, text: string])[]): string {
+  return `${name}(${given.map(([key, text]) => `${key}=${text}`).join(', ')})`
 }
 
 /** What the schema adds to the params that it requires. */

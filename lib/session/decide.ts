@@ -56,7 +56,7 @@ export async function decideNode(
   return { decision: 'run', cause, fingerprint }
 }
 
-/** What would run: its text, and the values of its needs. Params are part of the node's id. */
-function identityOf({ definition }: GraphNode, { needs }: AnyContext): string {
-  return checksum(JSON.stringify([definition.source ?? String(definition.run), needs]))
+/** What would run: its text, the values of its needs, and its params, of which the node's id does not show what is secret. */
+function identityOf({ definition, params }: GraphNode, { needs }: AnyContext): string {
+  return checksum(JSON.stringify([definition.source ?? String(definition.run), needs, params]))
 }

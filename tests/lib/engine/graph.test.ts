@@ -149,6 +149,22 @@ test('names a node by the params that are not at their defaults, also beside req
   assert.equal(await ids({ service: 'web', keep: 10, verbose: true }), ['logs(service="web", verbose=true)'])
 })
 
+test('shows params as they may be shown, and still tells nodes apart', async () => {
+  const params = z.object({ token: z.string() })
+  const login = createTask({ params, run: () => 0 }) as Task
+  const needs = Object.fromEntries(
+    ['one', 'two', 'one', '***'].map((token, index) => [`n${index}`, after(login, { params: { token } })]),
+  )
+  const all = createTask({ needs, run: () => 0 }) as Task
+  const conceal = (param: string, text: string) => (param === 'token' ? '"***"' : text)
+  const graph = await buildGraph([{ task: all }], namesOf({ login, all }), conceal)
+  assert.equal(graph.order, ['login(token="***")', 'login(token="***") #2', 'login(token="***") #3', 'all'])
+  assert.equal(
+    graph.nodes.get('all')!.needs.map(({ node }) => graph.nodes.get(node)!.params),
+    ['one', 'two', 'one', '***'].map((token) => ({ token })),
+  )
+})
+
 test('lets params decide on needs, which all stand in the graph', async () => {
   const small = leaf()
   const large = leaf()

@@ -1,0 +1,67 @@
+// deadline: 120s
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Checkout, checkout } from '../support/checkout.ts'
+
+const config = (project: string) => `
+import { after, defineConfig, task, z } from 'devstack'
+import { appendFileSync, existsSync } from 'node:fs'
+const mark = (text) => appendFileSync('marks', text + '\\n')
+const params = z.object({ secret: z.string() })
+const withP = task({ params, inputs: [], run: ({ params }) => { mark(params.secret); if (existsSync('fail')) throw new Error('not ' + params.secret) } })
+const login = task({ params: z.object({ password: z.string(), user: z.string() }), run: ({ params }) => mark(params.user) })
+const both = task({ needs: { a: after(withP, { params: { secret: process.env.DB_PASSWORD ?? '' } }), b: after(withP, { params: { secret: process.env.API_TOKEN ?? '' } }) }, run: () => mark('both') })
+export default defineConfig({ name: '${project}', tasks: { withP, login, both } })
+`
+const value = 'sup3rs3cretvalue'
+
+const secrets = suite<{ test: Checkout }>('secrets in params')
+secrets.before.each((context) => {
+  context.test = checkout({ name: 'secrets', files: (project) => ({ 'devstack.config.ts': config(project) }) })
+})
+secrets.after.each(async ({ test }) => test.remove())
+
+/** Files of the project that hold the text, in their name or content. */
+function holding(directory: string, text: string): readonly string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.parentPath.includes('node_modules') && entry.name !== 'marks')
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => file.includes(text) || readFileSync(file, 'utf8').includes(text))
+}
+
+secrets('the value of a variable that is secret is neither shown nor stored', async ({ test }) => {
+  const env = { DB_PASSWORD: value }
+  const args = ['run', '--junit', 'j.xml', '--trace', 't.json', '--json', 'withP', '--secret', value]
+  test.write({ fail: '' })
+  const ended = await test.run(args, { env })
+  assert.is(ended.exitCode, 1)
+  const plan = await test.succeed(['plan', 'withP', '--secret', value], { env })
+  for (const text of [ended.stdout, ended.stderr, plan]) assert.not.match(text, value)
+  assert.match(plan, 'withP(secret="***")')
+  assert.equal(holding(test.directory, value), [])
+})
+
+secrets('so is that of a param whose name says secret', async ({ test }) => {
+  const out = await test.succeed(['run', '--junit', 'j.xml', 'login', '--user', 'jo', '--password', value])
+  assert.match(out, 'login(password="***", user="jo")')
+  assert.equal(holding(test.directory, value), [])
+})
+
+secrets('tasks that differ in a secret only are two, and are remembered by it', async ({ test }) => {
+  const run = (args: string[], one = 'first-secret', two = 'second-secret') =>
+    test.succeed(args, { env: { DB_PASSWORD: one, API_TOKEN: two } })
+  const out = await run(['run', 'both'])
+  for (const id of ['withP(secret="***")', 'withP(secret="***") #2']) assert.match(out, id)
+  assert.equal(holding(test.directory, 'first-secret'), [])
+  const steps = JSON.parse(await run(['plan', 'both', '--json'])) as { node: string; decision: string }[]
+  assert.equal(
+    steps.map(({ decision }) => decision),
+    ['reuse', 'reuse', 'run'],
+  )
+  const [first, second] = JSON.parse(await run(['plan', 'both', '--json'], 'other-secret')) as typeof steps
+  assert.equal([first!.decision, second!.decision], ['run', 'reuse'])
+})
+
+secrets.run()
