@@ -106,7 +106,7 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
       completed.add(node)
       for (const set of [interrupted, undone, undoBegun]) set.delete(node)
       // a masked value is not the value: such a task runs again
-      if (JSON.stringify(event.value).includes(mask)) continue
+      if (isMasked(event.value)) continue
       const fingerprint = event.type === 'node-done' ? event.fingerprint : undefined
       values.set(node, { value: event.value, ...(fingerprint === undefined ? {} : { fingerprint }) })
     } else if (event.type === 'node-undone') {
@@ -166,8 +166,17 @@ export function lastFailures(loaded: LoadedConfig, nodes: Iterable<string>): Rea
   return failures
 }
 
-/** The targets of a recorded run, validated against today's config. */
+/** The targets of a recorded run, validated against today's config. Throws RUN_MASKED_PARAM when one was masked. */
 export function recordedTargets(record: RunRecord, loaded: LoadedConfig): Promise<readonly TaskTarget[]> {
+  for (const { task, params } of record.targets) {
+    const masked = Object.keys(params).find((key) => isMasked(params[key]!))
+    if (masked === undefined) continue
+    throw usage(
+      'RUN_MASKED_PARAM',
+      `The param "${masked}" of task "${task}" is a secret and was masked in the journal, so the run can not be continued or undone.`,
+      `To run it again, give the param again: devstack run ${task} ...`,
+    )
+  }
   return targetsNamed(
     record.targets.map(({ task, params }) => ({ name: task, input: params })),
     loaded,
@@ -187,6 +196,11 @@ export async function targetsNamed(
     targets.push({ name, task, input, params: params as Record<string, unknown> })
   }
   return targets
+}
+
+/** Whether something in it was masked when it was written. */
+function isMasked(value: Json): boolean {
+  return JSON.stringify(value).includes(mask)
 }
 
 function stateOf(loaded: LoadedConfig): string {

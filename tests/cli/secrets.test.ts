@@ -64,4 +64,16 @@ secrets('tasks that differ in a secret only are two, and are remembered by it', 
   assert.equal([first!.decision, second!.decision], ['run', 'reuse'])
 })
 
+secrets('a run whose params were masked is not continued or undone with the mask in their place', async ({ test }) => {
+  test.write({ fail: '' })
+  const env = { DB_PASSWORD: value }
+  await test.run(['run', 'withP', '--secret', value], { env })
+  for (const args of [['resume'], ['resume', '--dry-run'], ['undo'], ['undo', '--dry-run']]) {
+    const refused = await test.refused(args, { env })
+    for (const part of ['param "secret" of task "withP"', 'masked']) assert.match(refused, part)
+    if (args[0] === 'resume') assert.match(refused, 'devstack run withP')
+  }
+  assert.is(readFileSync(join(test.directory, 'marks'), 'utf8'), `${value}\n`)
+})
+
 secrets.run()
