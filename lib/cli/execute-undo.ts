@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { RunEvent } from '../engine/events.ts'
 import type { Graph } from '../engine/graph.ts'
+import type { Json } from '../engine/schema.ts'
 import type { Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { stepOf } from '../session/plan.ts'
@@ -30,6 +31,7 @@ export interface ExecuteUndoOptions {
   /** Node ids in the order of their completion, then those that were interrupted. */
   readonly pending: readonly string[]
   readonly record: RunRecord
+  readonly values: ReadonlyMap<string, Json>
 }
 
 /** Undoes what can be undone; says what has no undo. Exit code 0, or that of the failure. */
@@ -55,7 +57,7 @@ export async function executeUndo(given: ExecuteUndoOptions): Promise<number> {
 }
 
 async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: readonly string[]): Promise<number> {
-  const { graph, options, io, record } = given
+  const { graph, options, io, record, values } = given
   let sink: Required<Sink> | undefined
   const session = openSession({ ...given, suspend: () => sink?.suspend() ?? (() => {}) })
   if (!options.yes && session.terminal.interactive) {
@@ -87,9 +89,8 @@ async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: re
     const unlisten = io.onSignal((name) => {
       host.emit({ type: 'note', level: 'warning', text: `${name}: ending what runs. devstack undo goes on with it.` })
     })
-    const values = new Map([...record.values].map(([id, { value }]) => [id, value] as const))
     const interrupted = new Set(record.interrupted)
-    const uncertain = { interrupted, begun: record.undoBegun }
+    const uncertain = { interrupted, begun: record.undoBegun, masked: record.masked }
     const undone = await undo(graph, { runId, signal: session.signal, completed: withUndo, values, ...uncertain }, host)
     unlisten()
     const state = session.signal.aborted ? 'cancelled' : undone.error ? 'failed' : 'succeeded'

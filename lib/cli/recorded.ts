@@ -2,9 +2,11 @@
 import { join } from 'node:path'
 import type { LoadedConfig } from '../config/load.ts'
 import type { RunEvent } from '../engine/events.ts'
+import type { Graph } from '../engine/graph.ts'
 import type { Json } from '../engine/schema.ts'
 import { DevstackError } from '../errors.ts'
 import { mask } from '../report/redact.ts'
+import { maskedValue } from '../session/undo.ts'
 import { journalFile, listRuns, type RunInfo, readJournal } from '../state/runs.ts'
 import type { Options } from './args.ts'
 import { type TaskTarget, validateParams } from './params.ts'
@@ -16,6 +18,10 @@ export interface RunRecord {
   readonly asked: Pick<Options, 'concurrency' | 'failureMode' | 'cache' | 'backup'>
   /** Values of what succeeded, here or in the runs that this one continued. */
   readonly values: ReadonlyMap<string, { readonly value: Json; readonly fingerprint?: string }>
+  /** Every value that flowed on, also from what was reused; for undo. */
+  readonly flowed: ReadonlyMap<string, Json>
+  /** Nodes whose value held a secret: what stands in the journal is not the value. */
+  readonly masked: ReadonlySet<string>
   /** Node ids in the order of their completion, those undone since left out. */
   readonly completed: readonly string[]
   /** Started, and killed or failed before their success was recorded; in the order of their start. */
@@ -92,6 +98,8 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
   }
   const before = started.continues === undefined ? undefined : readRun(loaded, started.continues, warn)
   const values = new Map(before?.values)
+  const flowed = new Map(before?.flowed)
+  const masked = new Set(before?.masked)
   const completed = new Set(before?.completed)
   const interrupted = new Set(before?.interrupted)
   const undone = new Set(before?.undone)
@@ -99,6 +107,11 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
   for (const event of [...events, ...undoesOf(directory, runId)]) {
     if (event.node === undefined) continue
     const { node } = event
+    if (event.type === 'node-done' || event.type === 'node-ready' || event.type === 'node-reused') {
+      if (isMasked(event.value)) masked.add(node)
+      else masked.delete(node)
+      flowed.set(node, event.value)
+    }
     if (event.type === 'node-started') interrupted.add(node)
     else if (event.type === 'undo-started') undoBegun.add(node)
     else if (event.type === 'node-done' || event.type === 'node-ready') {
@@ -106,7 +119,7 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
       completed.add(node)
       for (const set of [interrupted, undone, undoBegun]) set.delete(node)
       // a masked value is not the value: such a task runs again
-      if (isMasked(event.value)) continue
+      if (masked.has(node)) continue
       const fingerprint = event.type === 'node-done' ? event.fingerprint : undefined
       values.set(node, { value: event.value, ...(fingerprint === undefined ? {} : { fingerprint }) })
     } else if (event.type === 'node-undone') {
@@ -120,6 +133,8 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
     targets: started.targets.map(({ task, params }) => ({ task, params: params as Record<string, Json> })),
     asked: started.asked ?? before?.asked ?? {},
     values,
+    flowed,
+    masked,
     completed: [...completed],
     interrupted: [...interrupted],
     undone,
@@ -181,6 +196,25 @@ export function recordedTargets(record: RunRecord, loaded: LoadedConfig): Promis
     record.targets.map(({ task, params }) => ({ name: task, input: params })),
     loaded,
   )
+}
+
+/**
+ * The values that the undo of these nodes gets. Throws UNDO_MASKED_VALUE when the journal does not have a node's own; a task
+ * whose undo takes nothing does without.
+ */
+export function valuesToUndo(record: RunRecord, graph: Graph, pending: readonly string[]): ReadonlyMap<string, Json> {
+  const interrupted = new Set(record.interrupted)
+  for (const id of pending) {
+    const { undo } = graph.nodes.get(id)!.definition
+    if (undo && undo.length > 0 && record.masked.has(id) && !interrupted.has(id)) throw maskedValue(id)
+  }
+  const values = new Map(record.flowed)
+  for (const { id, edge, needs } of graph.nodes.values()) {
+    // an edge passes on what its task has told already
+    const passed = edge ? values.get(needs[0]!.node) : undefined
+    if (passed !== undefined) values.set(id, passed)
+  }
+  return values
 }
 
 /** Targets by name with params as they were typed, validated against this config. */

@@ -1,9 +1,9 @@
 /** Undo: what a run did, taken back in reverse order of completion. */
 import { errorFact } from '../engine/events.ts'
-import type { Graph } from '../engine/graph.ts'
+import type { Graph, GraphNode } from '../engine/graph.ts'
 import { type AnyContext, contextOf, type Host } from '../engine/host.ts'
 import type { Observation } from '../engine/task.ts'
-import type { DevstackError } from '../errors.ts'
+import { DevstackError } from '../errors.ts'
 
 export interface UndoOptions {
   readonly runId: string
@@ -15,6 +15,8 @@ export interface UndoOptions {
   readonly interrupted?: ReadonlySet<string>
   /** Nodes whose undo was begun before, and killed: one that fails now has been undone when its work is gone. */
   readonly begun?: ReadonlySet<string>
+  /** Nodes whose value is not known, since it held a secret: a task that asks for one as its need fails. */
+  readonly masked?: ReadonlySet<string>
 }
 
 export interface UndoResult {
@@ -37,6 +39,7 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
     if (options.signal.aborted) break
     const begun = host.now()
     const context = contextOf(node, host, options)
+    if (options.masked) hideMasked(node, context, graph, options.masked)
     const observe = async (): Promise<Observation | undefined> => node.definition.observe?.(context)
     let ended = false
     try {
@@ -68,4 +71,27 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
     undone.push(id)
   }
   return { undone, kept }
+}
+
+/** Types promise a need's value, so what is not the value is not handed out. */
+function hideMasked(node: GraphNode, { needs }: AnyContext, graph: Graph, masked: ReadonlySet<string>): void {
+  for (const need of node.needs) {
+    const needed = graph.nodes.get(need.node)!
+    const source = needed.edge ? needed.needs[0]!.node : needed.id
+    if (!masked.has(source)) continue
+    const get = (): never => {
+      throw maskedValue(source)
+    }
+    Object.defineProperty(needs, need.key, { get, enumerable: true })
+  }
+}
+
+/** Undo wants a value that no journal has. */
+export function maskedValue(node: string): DevstackError {
+  return new DevstackError({
+    kind: 'usage',
+    code: 'UNDO_MASKED_VALUE',
+    message: `The undo needs the value of "${node}", which held a secret and was masked in the journal.`,
+    hint: 'Undo it by hand; let the task return what its undo needs without the secret, and undo works the next time.',
+  })
 }

@@ -12,8 +12,15 @@ const mark = (text) => appendFileSync('marks', text + '\\n')
 const params = z.object({ secret: z.string() })
 const withP = task({ params, inputs: [], run: ({ params }) => { mark(params.secret); if (existsSync('fail')) throw new Error('not ' + params.secret) } })
 const login = task({ params: z.object({ password: z.string(), user: z.string() }), run: ({ params }) => mark(params.user) })
+const made = task({ run: ({ secret }) => { secret('tok-abcdef'); return { id: 7, token: 'tok-abcdef' } }, undo: ({ value }) => mark('undo made ' + value.id) })
+const holds = { description: 'it holds', hold: async () => ({ asked: 1 }) }
+const gated = task({ needs: { made: after(withoutUndo(), { until: holds }) }, run: () => 1, undo: ({ needs }) => mark('undo gated ' + needs.made.id) })
+function withoutUndo() { return task({ run: ({ secret }) => { secret('tok-abcdef'); return { id: 7, token: 'tok-abcdef' } } }) }
+const plainMade = task({ run: () => ({ id: 8 }) })
+const plainGated = task({ needs: { made: after(plainMade, { until: holds }) }, run: () => 1, undo: ({ needs, value }) => mark('undo plain ' + needs.made.id + value) })
+const last = task({ needs: { made }, run: () => 2, undo: () => mark('undo last') })
 const both = task({ needs: { a: after(withP, { params: { secret: process.env.DB_PASSWORD ?? '' } }), b: after(withP, { params: { secret: process.env.API_TOKEN ?? '' } }) }, run: () => mark('both') })
-export default defineConfig({ name: '${project}', tasks: { withP, login, both } })
+export default defineConfig({ name: '${project}', tasks: { withP, login, both, made, last, gated, plainMade, plainGated } })
 `
 const value = 'sup3rs3cretvalue'
 
@@ -74,6 +81,19 @@ secrets('a run whose params were masked is not continued or undone with the mask
     if (args[0] === 'resume') assert.match(refused, 'devstack run withP')
   }
   assert.is(readFileSync(join(test.directory, 'marks'), 'utf8'), `${value}\n`)
+})
+
+secrets('undo is refused as a whole where it would need a value that was masked', async ({ test }) => {
+  await test.succeed(['run', 'last'])
+  for (const more of [[], ['--dry-run']]) {
+    const refused = await test.refused(['undo', ...more])
+    for (const part of ['"made"', 'masked']) assert.match(refused, part)
+  }
+  await test.succeed(['run', 'gated'])
+  assert.match((await test.run(['undo'])).stdout, 'value of "gated.made"')
+  await test.succeed(['run', 'plainGated'])
+  await test.succeed(['undo'])
+  assert.is(readFileSync(join(test.directory, 'marks'), 'utf8'), 'undo plain 81\n')
 })
 
 secrets.run()

@@ -5,7 +5,7 @@ import { executeUndo } from '../execute-undo.ts'
 import type { Io } from '../io.ts'
 import { openConfig } from '../open-config.ts'
 import { prepareTargets } from '../prepare.ts'
-import { findUndoable, readRun, recordedTargets } from '../recorded.ts'
+import { findUndoable, readRun, recordedTargets, valuesToUndo } from '../recorded.ts'
 
 /** `devstack undo [run]`: takes back what the run did, the last thing first. */
 export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
@@ -16,6 +16,7 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
   const prepared = await prepareTargets({ loaded, options, targets, io })
   try {
     const pending = [...record.completed, ...record.interrupted].filter((id) => prepared.graph.nodes.has(id))
+    const values = valuesToUndo(record, prepared.graph, pending)
     if (options.dryRun) {
       const steps = [...pending].reverse().map((id): Step => {
         const { undo } = prepared.graph.nodes.get(id)!.definition
@@ -29,7 +30,7 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
       io.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : formatPlan(steps))
       return 0
     }
-    return await executeUndo({ ...prepared, io, runId: info.runId, pending, record })
+    return await executeUndo({ ...prepared, io, runId: info.runId, pending, record, values })
   } finally {
     prepared.dispose()
   }
