@@ -104,6 +104,7 @@ export interface TaskDefinition<A, N extends Needs, P, V> {
   /** Relative to the config that defines the task. */
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Relative to `cwd`; what they set belongs to the fingerprint, as `env` does. */
   readonly envFiles?: readonly string[]
   /** Names of environment variables that belong to the fingerprint. */
   readonly passEnv?: readonly string[]

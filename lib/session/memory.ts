@@ -1,4 +1,5 @@
 /** Tasks with `inputs` or `outputs`: skipped while their fingerprint holds, restored from the store when only outputs are gone. */
+import { readEnvironment } from '../config/load.ts'
 import type { Ambient } from '../context.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/host.ts'
@@ -48,8 +49,12 @@ export function createMemory(options: MemoryOptions): Memory {
   }
   const take = async (node: GraphNode, context: AnyContext & Ambient): Promise<Fingerprint> => {
     const { definition } = node
-    const variables: readonly string[] = [...(definition.passEnv ?? []), ...Object.keys(definition.env ?? {})]
-    const env = Object.fromEntries(variables.map((name) => [name, context.env[name]]))
+    const variables = new Set([
+      ...(definition.passEnv ?? []),
+      ...Object.keys(definition.env ?? {}),
+      ...Object.keys(definition.envFiles ? readEnvironment(context.cwd, definition.envFiles, {}) : {}),
+    ])
+    const env = Object.fromEntries([...variables].map((name) => [name, context.env[name]]))
     const print = await fingerprint(
       {
         cwd: context.cwd,
@@ -58,7 +63,7 @@ export function createMemory(options: MemoryOptions): Memory {
         source: definition.source ?? String(definition.run),
         params: (context.params ?? {}) as Record<string, Json>,
         needs: context.needs as Record<string, Json>,
-        ...(variables.length > 0 ? { env } : {}),
+        ...(variables.size > 0 ? { env } : {}),
       },
       files,
     )

@@ -22,7 +22,11 @@ const changing = task({ inputs: ['src/**'], run: () => { mark('changing'); appen
 const early = task({ inputs: ['src/**'], run: () => mark('early') })
 const generated = task({ needs: { early }, run: () => writeFileSync('src/made.txt', readFileSync('version', 'utf8')) })
 const late = task({ needs: { generated }, inputs: ['src/**'], run: () => mark('late ' + readFileSync('src/made.txt', 'utf8').trim()) })
-export default defineConfig({ name: '${project}', tasks: { build, version, packed, changing, early, generated, late } })
+const flavoured = task({ envFiles: ['my.env', 'absent.env'], inputs: [], run: ({ env }) => mark('flavoured ' + env.FLAVOUR) })
+const typed = task({ inputs: [], returns: z.object({ n: z.number() }), run: () => ({ n: 1 }) })
+const reads = task({ needs: { typed }, run: ({ needs }) => mark('reads ' + JSON.stringify(needs.typed)) })
+const nullable = task({ inputs: [], returns: z.string().nullable(), run: () => { mark('nullable'); return null } })
+export default defineConfig({ name: '${project}', tasks: { build, version, packed, changing, early, generated, late, flavoured, typed, reads, nullable } })
 `
 
 const caches = suite<{ test: Checkout }>('cache')
@@ -75,6 +79,19 @@ caches('outputs that are gone, edited or of an earlier state are restored', asyn
   await test.succeed(['run', 'build'])
   assert.is(output(test), 'A\n')
   assert.is(ran(test), 'build')
+})
+
+caches('a variable of an env file counts, and why names it', async ({ test }) => {
+  test.write({ 'my.env': 'FLAVOUR=mint\nOTHER=1\n' })
+  await test.succeed(['run', 'flavoured'])
+  await test.succeed(['run', 'flavoured'])
+  assert.is(ran(test), 'flavoured mint')
+  test.write({ 'my.env': 'FLAVOUR=plain\nOTHER=1\n' })
+  assert.match(await test.succeed(['why', 'flavoured']), 'environment variable FLAVOUR changed')
+  await test.succeed(['run', 'flavoured'])
+  assert.is(ran(test), 'flavoured plain')
+  test.write({ 'absent.env': 'MORE=1\n' })
+  assert.match(await test.succeed(['why', 'flavoured']), 'environment variable MORE counts now')
 })
 
 caches('--force runs, --no-cache neither reads nor writes', async ({ test }) => {
