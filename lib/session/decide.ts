@@ -5,7 +5,7 @@ import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/host.ts'
 import type { Json } from '../engine/schema.ts'
 import type { Memory } from './memory.ts'
-import { validated } from './value.ts'
+import { recalled } from './value.ts'
 
 /** Values that may be taken over, by node, with what led to them where that is known. */
 export type Recorded = ReadonlyMap<
@@ -46,8 +46,9 @@ export async function decideNode(
   if (recorded) {
     if (recorded.fingerprint !== undefined && recorded.fingerprint !== fingerprint)
       return { decision: 'run', cause: 'its code, or what it needs, has changed since', fingerprint }
-    const value = recorded.value === null ? undefined : await validated(node.id, definition.returns, recorded.value)
-    return { decision: 'reuse', cause: recorded.cause ?? 'done in the run that is continued', value }
+    const found = await recalled(definition.returns, recorded.value)
+    if ('problem' in found) return { decision: 'run', cause: found.problem, fingerprint }
+    return { decision: 'reuse', cause: recorded.cause ?? 'done in the run that is continued', value: found.value }
   }
   const cause =
     definition.effect === 'read'

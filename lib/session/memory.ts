@@ -7,6 +7,7 @@ import type { Json } from '../engine/schema.ts'
 import type { Cache, CacheRecord } from '../state/cache.ts'
 import type { FileHashes } from '../state/files.ts'
 import { explainDifference, type Fingerprint, fingerprint } from '../state/fingerprint.ts'
+import { recalled } from './value.ts'
 
 export interface Memory {
   /** Whether the task declares anything that can be compared. */
@@ -33,15 +34,9 @@ export interface MemoryOptions {
 export function createMemory(options: MemoryOptions): Memory {
   const { files, cache } = options
   const taken = new Map<string, Fingerprint>()
-  const reuse = (record: CacheRecord, cause: string): Verdict => ({
-    decision: 'reuse',
-    cause,
-    value: record.value ?? undefined,
-  })
-  const restore = (record: CacheRecord, cwd: string): Verdict | undefined => {
+  const restore = (record: CacheRecord, cwd: string): string | undefined => {
     try {
-      const written = cache.restore(record, cwd)
-      return reuse(record, `${written.length} outputs restored from the cache`)
+      return `${cache.restore(record, cwd).length} outputs restored from the cache`
     } catch {
       // what can not be restored is made anew
       return undefined
@@ -110,18 +105,23 @@ export function createMemory(options: MemoryOptions): Memory {
         return { decision: 'run', cause, fingerprint, ...(differences.length > 1 ? { differences } : {}) }
       }
       if (force) return run('--force')
+      const reuse = (cause: string, value: unknown): Verdict => ({ decision: 'reuse', cause, value })
       if (last?.hash === fingerprint) {
+        const found = await recalled(node.definition.returns, last.value)
+        if ('problem' in found) return run(found.problem)
         const changed = cache.differences(last, context.cwd)
-        if (changed.length === 0) return reuse(last, 'inputs and outputs are unchanged')
+        if (changed.length === 0) return reuse('inputs and outputs are unchanged', found.value)
         if (!last.stored) return run(summary(changed), changed)
-        if (options.readOnly) return reuse(last, `outputs would be restored: ${summary(changed)}`)
-        return restore(last, context.cwd) ?? run(summary(changed), changed)
+        if (options.readOnly) return reuse(`outputs would be restored: ${summary(changed)}`, found.value)
+        const restored = restore(last, context.cwd)
+        return restored === undefined ? run(summary(changed), changed) : reuse(restored, found.value)
       }
       const earlier = cache.find(fingerprint)
-      if (earlier?.task === node.id) {
-        if (options.readOnly) return reuse(earlier, 'outputs would be restored from an earlier run')
+      const found = earlier?.task === node.id ? await recalled(node.definition.returns, earlier.value) : undefined
+      if (earlier && found && 'value' in found) {
+        if (options.readOnly) return reuse('outputs would be restored from an earlier run', found.value)
         const restored = restore(earlier, context.cwd)
-        if (restored) return restored
+        if (restored !== undefined) return reuse(restored, found.value)
       }
       if (!last) return run('never succeeded with these inputs')
       const differences = explainDifference(last.parts, print.parts)

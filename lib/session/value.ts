@@ -1,5 +1,5 @@
 /** Values of tasks: what flows along edges, into journals and into the cache is what JSON can hold without loss. */
-import { describeIssue, type Schema } from '../engine/schema.ts'
+import { describeIssue, type Json, type Schema } from '../engine/schema.ts'
 import { DevstackError } from '../errors.ts'
 
 /**
@@ -16,6 +16,25 @@ export async function validated(node: string, schema: Schema | undefined, value:
   const problem = checked === undefined ? undefined : unsafe(checked, [])
   if (problem !== undefined) throw badValue(node, `value${problem}`)
   return checked
+}
+
+/**
+ * What a record holds as the value that it stands for, checked by the schema of today; JSON has one word for null and nothing.
+ * Gives what is wrong where it does not fit: such a record is none.
+ */
+export async function recalled(
+  schema: Schema | undefined,
+  recorded: Json,
+): Promise<{ readonly value: unknown } | { readonly problem: string }> {
+  const candidates = recorded === null ? [undefined, null] : [recorded]
+  let problem = ''
+  for (const value of candidates) {
+    if (!schema) return { value }
+    const result = await schema['~standard'].validate(value)
+    if (!result.issues) return { value: result.value }
+    problem = `its recorded value does not fit any more: ${result.issues.map(describeIssue).join('; ')}`
+  }
+  return { problem }
 }
 
 function badValue(node: string, problem: string): DevstackError {

@@ -94,6 +94,18 @@ caches('a variable of an env file counts, and why names it', async ({ test }) =>
   assert.match(await test.succeed(['why', 'flavoured']), 'environment variable MORE counts now')
 })
 
+caches('a recorded value that the schema no longer takes counts as absent', async ({ test }) => {
+  await test.succeed(['run', 'reads', '--', 'nullable'])
+  assert.match(await test.succeed(['run', 'reads', '--', 'nullable']), /typed.*unchanged/)
+  assert.is(ran(test), 'nullable, reads {"n":1}, reads {"n":1}')
+  const changed = config(test.project).replace('n: z.number()', 'n: z.coerce.string().min(1).startsWith("x")')
+  test.write({ 'devstack.config.ts': changed })
+  assert.match(await test.succeed(['why', 'typed']), /would run: its recorded value does not fit any more: n: /)
+  test.write({ 'devstack.config.ts': config(test.project).replace('n: z.number()', 'n: z.coerce.string()') })
+  await test.succeed(['run', 'reads'])
+  assert.is(ran(test), 'reads {"n":"1"}')
+})
+
 caches('--force runs, --no-cache neither reads nor writes', async ({ test }) => {
   await test.succeed(['run', 'build', '--no-cache'])
   assert.not(existsSync(join(test.directory, '.devstack', 'cache')))

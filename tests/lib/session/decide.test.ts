@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { z } from 'zod'
 import { createTask, type Task } from '../../../lib/engine/task.ts'
 import { type DecideOptions, decideNode } from '../../../lib/session/decide.ts'
 import { formatPlan, planGraph } from '../../../lib/session/plan.ts'
@@ -35,6 +36,8 @@ decide('a recorded value is taken over while code and needs are the same', async
   assert.match((await verdict({}, { recorded }, { db: { port: 2 } })).cause, 'changed since')
   assert.match((await verdict({ run: () => 2 }, { recorded }, { db: { port: 1 } })).cause, 'changed since')
   assert.is((await verdict({}, { recorded, force: true }, { db: { port: 1 } })).decision, 'run')
+  const texts = { returns: z.object({ text: z.string() }) }
+  assert.match((await verdict(texts, { recorded }, { db: { port: 1 } })).cause, 'does not fit any more')
 })
 
 decide('a plan decides as far as it can be known without acting', async () => {
