@@ -7,7 +7,7 @@ import type { Json } from '../engine/schema.ts'
 import type { Cache, CacheRecord } from '../state/cache.ts'
 import type { FileHashes } from '../state/files.ts'
 import { explainDifference, type Fingerprint, fingerprint } from '../state/fingerprint.ts'
-import { recalled } from './value.ts'
+import { recalled, unknownValue } from './value.ts'
 
 export interface Memory {
   /** Whether the task declares anything that can be compared. */
@@ -50,6 +50,7 @@ export function createMemory(options: MemoryOptions): Memory {
       ...Object.keys(definition.envFiles ? readEnvironment(context.cwd, definition.envFiles, {}) : {}),
     ])
     const env = Object.fromEntries([...variables].map((name) => [name, context.env[name]]))
+    const needs = Object.entries<unknown>(context.needs)
     const print = await fingerprint(
       {
         cwd: context.cwd,
@@ -57,7 +58,7 @@ export function createMemory(options: MemoryOptions): Memory {
         outputs: definition.outputs,
         source: definition.source ?? String(definition.run),
         params: (context.params ?? {}) as Record<string, Json>,
-        needs: context.needs as Record<string, Json>,
+        needs: Object.fromEntries(needs.filter(([, value]) => value !== unknownValue)) as Record<string, Json>,
         ...(variables.size > 0 ? { env } : {}),
       },
       files,
@@ -105,6 +106,12 @@ export function createMemory(options: MemoryOptions): Memory {
         return { decision: 'run', cause, fingerprint, ...(differences.length > 1 ? { differences } : {}) }
       }
       if (force) return run('--force')
+      const unknown = unknownNeeds(context)
+      if (unknown.size > 0 && last) {
+        const known = Object.entries(last.parts).filter(([name]) => !unknown.has(name))
+        const differences = explainDifference(Object.fromEntries(known), print.parts)
+        return { decision: 'run', cause: differences.length === 0 ? '' : summary(differences), differences }
+      }
       const reuse = (cause: string, value: unknown): Verdict => ({ decision: 'reuse', cause, value })
       if (last?.hash === fingerprint) {
         const found = await recalled(node.definition.returns, last.value)
@@ -136,6 +143,12 @@ export function createMemory(options: MemoryOptions): Memory {
       if (grown) cache.prune()
     },
   }
+}
+
+/** Parts of the fingerprint that only a run can know. */
+function unknownNeeds({ needs }: AnyContext): ReadonlySet<string> {
+  const unknown = Object.entries<unknown>(needs).filter(([, value]) => value === unknownValue)
+  return new Set(unknown.map(([key]) => `need ${key}`))
 }
 
 function summary(differences: readonly string[]): string {

@@ -4,6 +4,7 @@ import type { Graph, GraphNode } from '../engine/graph.ts'
 import { contextOf, type Host } from '../engine/host.ts'
 import { messageOf } from '../errors.ts'
 import { destroyedBy } from './confirm.ts'
+import { unknownValue } from './value.ts'
 
 /**
  * Decides for every node, in order, as far as it can be known without acting: a node whose needs would run has values
@@ -55,15 +56,18 @@ async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
     planning.values.set(node.id, passed)
     return { ...base, decision: 'run', cause: node.edge ? 'a condition that is waited for' : 'gathers what it needs' }
   }
-  if (planning.active.length > 0 && !node.definition.observe) {
-    return { ...base, decision: 'run', cause: `needs ${quoted(planning.active)}, which would run` }
-  }
   const context = contextOf(node, planning.host, planning)
+  const isOpen = planning.active.length > 0 && !node.definition.observe
+  if (isOpen) Object.assign(context, { needs: withUnknown(node, context.needs, planning.active) })
   try {
     const verdict = await planning.host.decide(node, context)
-    if (verdict.decision === 'reuse') planning.values.set(node.id, verdict.value)
     const differences =
       'differences' in verdict ? (verdict as { differences?: readonly string[] }).differences : undefined
+    if (isOpen && verdict.decision !== 'skip') {
+      const found = { cause: verdict.cause, differences }
+      return { ...base, decision: 'run', ...openStep(planning.active, found) }
+    }
+    if (verdict.decision === 'reuse') planning.values.set(node.id, verdict.value)
     return {
       ...base,
       decision: verdict.decision,
@@ -79,6 +83,22 @@ async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
       cause: `needs ${quoted(planning.active)}, which would run (${messageOf(thrown)})`,
     }
   }
+}
+
+function withUnknown(node: GraphNode, needs: object, active: readonly string[]): object {
+  const unknown = node.needs.filter((need) => active.includes(need.node)).map(({ key }) => [key, unknownValue])
+  return { ...needs, ...Object.fromEntries(unknown) }
+}
+
+/** Why a node runs whose needs would: what differs already, or whether it may turn out unchanged where that can be told. */
+function openStep(
+  active: readonly string[],
+  { cause, differences }: { readonly cause: string; readonly differences: readonly string[] | undefined },
+): Pick<Step, 'cause' | 'differences'> {
+  const needs = `needs ${quoted(active)}, which would run`
+  if (differences === undefined) return { cause: needs }
+  if (differences.length === 0) return { cause: `may be reused, if what it needs stays the same: ${needs}` }
+  return { cause: `${cause}; ${needs}`, ...(differences.length > 1 ? { differences } : {}) }
 }
 
 /** The node as a step of a plan, undecided. */

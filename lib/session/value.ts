@@ -2,6 +2,9 @@
 import { describeIssue, type Json, type Schema } from '../engine/schema.ts'
 import { DevstackError } from '../errors.ts'
 
+/** Stands in a plan for the value of a task that would run first. */
+export const unknownValue = Symbol('a value that nobody knows yet')
+
 /**
  * The value as declared: checked by the task's schema where it has one, and JSON-safe in any case. Throws TASK_BAD_VALUE
  * naming the path of what does not fit (`value.users[3].created is an instance of Date`).

@@ -23,10 +23,11 @@ const early = task({ inputs: ['src/**'], run: () => mark('early') })
 const generated = task({ needs: { early }, run: () => writeFileSync('src/made.txt', readFileSync('version', 'utf8')) })
 const late = task({ needs: { generated }, inputs: ['src/**'], run: () => mark('late ' + readFileSync('src/made.txt', 'utf8').trim()) })
 const flavoured = task({ envFiles: ['my.env', 'absent.env'], inputs: [], run: ({ env }) => mark('flavoured ' + env.FLAVOUR) })
+const stamped = task({ needs: { version }, inputs: ['src/**'], run: () => mark('stamped') })
 const typed = task({ inputs: [], returns: z.object({ n: z.number() }), run: () => ({ n: 1 }) })
 const reads = task({ needs: { typed }, run: ({ needs }) => mark('reads ' + JSON.stringify(needs.typed)) })
 const nullable = task({ inputs: [], returns: z.string().nullable(), run: () => { mark('nullable'); return null } })
-export default defineConfig({ name: '${project}', tasks: { build, version, packed, changing, early, generated, late, flavoured, typed, reads, nullable } })
+export default defineConfig({ name: '${project}', tasks: { build, version, packed, changing, early, generated, late, flavoured, stamped, typed, reads, nullable } })
 `
 
 const caches = suite<{ test: Checkout }>('cache')
@@ -104,6 +105,24 @@ caches('a recorded value that the schema no longer takes counts as absent', asyn
   test.write({ 'devstack.config.ts': config(test.project).replace('n: z.number()', 'n: z.coerce.string()') })
   await test.succeed(['run', 'reads'])
   assert.is(ran(test), 'reads {"n":"1"}')
+})
+
+caches('a plan says what is known where the value of a need is not', async ({ test }) => {
+  const step = async (task: string) => {
+    const steps = JSON.parse(await test.succeed(['plan', task, '--json'])) as { node: string; cause: string }[]
+    return steps.find(({ node }) => node === task)!.cause
+  }
+  assert.is(await step('stamped'), 'needs "version", which would run')
+  await test.succeed(['run', 'stamped'])
+  assert.is(await step('stamped'), 'may be reused, if what it needs stays the same: needs "version", which would run')
+  assert.match(await test.succeed(['run', 'stamped']), /stamped.*unchanged/)
+  test.write({ 'src/a.txt': 'changed' })
+  assert.is(await step('stamped'), 'src/a.txt changed; needs "version", which would run')
+  test.write({ 'src/b.txt': 'new' })
+  const why = await test.succeed(['why', 'stamped'])
+  for (const part of ['src/a.txt changed', 'src/b.txt is new', 'needs "version"', 'version would run']) {
+    assert.match(why, part)
+  }
 })
 
 caches('--force runs, --no-cache neither reads nor writes', async ({ test }) => {

@@ -53,12 +53,20 @@ decide('a plan decides as far as it can be known without acting', async () => {
     observe: ({ needs }) => (needs.built as { id: string }).id as never,
     run: () => 1,
   }) as Task
-  const all = createTask({ needs: { seen, blind, fragile }, effect: 'read' }) as Task
-  const graph = await graphOf({ built, seen, blind, fragile, all })
+  const elsewhere = createTask({ needs: { built }, platforms: ['other'], run: () => 1 }) as Task
+  const all = createTask({ needs: { seen, blind, fragile, elsewhere }, effect: 'read' }) as Task
+  const graph = await graphOf({ built, seen, blind, fragile, elsewhere, all })
   const { host } = memoryHost({ decide: (node, context) => decideNode(node, context as never, defaults) })
   const steps = await planGraph(graph, host, 'plan', new AbortController().signal)
   const found = Object.fromEntries(steps.map(({ node, decision }) => [node, decision]))
-  assert.equal(found, { built: 'run', seen: 'reuse', blind: 'run', fragile: 'run', all: 'run' })
+  assert.equal(found, {
+    built: 'run',
+    seen: 'reuse',
+    blind: 'run',
+    fragile: 'run',
+    elsewhere: 'skip',
+    all: 'run',
+  })
   assert.match(steps.find(({ node }) => node === 'blind')!.cause, 'needs "built", which would run')
 })
 
