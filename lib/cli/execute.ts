@@ -14,7 +14,7 @@ import { createHost, type SessionHost } from '../session/host.ts'
 import { openLockHost } from '../session/lock.ts'
 import type { Memory } from '../session/memory.ts'
 import { openMemory } from '../session/open-memory.ts'
-import { stepOf } from '../session/plan.ts'
+import { planGraph, stepOf } from '../session/plan.ts'
 import { endStrays } from '../session/processes.ts'
 import { recoverPacks } from '../session/recover.ts'
 import { runWhole } from '../session/run.ts'
@@ -102,11 +102,10 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     runId,
     note: (text) => void io.stderr.write(`${text}\n`),
   })
-  await confirmDestruction(
-    graph,
-    session,
-    hostOf(session, given, { runId, traceId, report: () => {}, memory: undefined }),
-    given.recorded,
+  const looking = (memory: Memory | undefined): SessionHost =>
+    hostOf(session, given, { runId, traceId, report: () => {}, memory })
+  await confirmDestruction(graph, session, looking(undefined), async () =>
+    planGraph(graph, looking(await openMemory(session, graph, { readOnly: true })), runId, session.signal),
   )
   // warnings belong to the run while it goes on; before and after it there is standard error alone
   let note = (text: string): void => void io.stderr.write(`Warning: ${session.redactor.redact(text)}\n`)

@@ -1,4 +1,5 @@
 /** One confirmation for everything a run would destroy, and for what its tasks ask, before its first effect. */
+import type { Step } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
 import { contextOf, type Host } from '../engine/host.ts'
 import { DevstackError } from '../errors.ts'
@@ -6,31 +7,43 @@ import type { Session } from './session.ts'
 
 /**
  * Asks once, listing what each task of effect `destroy` says it destroys and what each `confirm` says; a task that says
- * nothing is destroyed is not asked about, nor one that is `done` already. `--yes` answers. Throws CONFIRMATION_NEEDED without a terminal, CANCELLED on "no".
+ * nothing is destroyed is not asked about, nor one that the plan does not run. The plan is made when there is something to
+ * ask; without one (it rejects) everything is asked about. `--yes` answers. Throws CONFIRMATION_NEEDED without a terminal,
+ * CANCELLED on "no".
  */
 export async function confirmDestruction(
   graph: Graph,
   session: Session,
   host: Host,
-  done: { has(node: string): boolean } = new Set(),
+  plan: () => Promise<readonly Step[]>,
 ): Promise<void> {
-  const lines: string[] = []
-  const asked: string[] = []
+  const questions: Question[] = []
   for (const id of graph.order) {
     const node = graph.nodes.get(id)!
-    if (done.has(id)) continue
     const { confirm } = node.definition
-    if (confirm !== undefined) asked.push(`${id}: ${confirm}`)
     const destroyed = await destroyedBy(node, host, session.signal)
-    if (destroyed.length === 0) continue
-    lines.push(`${id}:`, ...destroyed.map((line) => `  ${line}`))
+    if (destroyed.length > 0 || confirm !== undefined) questions.push({ id, destroyed, confirm })
   }
-  if (session.flags.yes || lines.length + asked.length === 0) return
-  const destroyed = lines.length === 0 ? [] : ['This destroys', ...lines.map((line) => `  ${line}`)]
-  const yes = await session.terminal.confirm([...destroyed, ...asked, 'Go on?'].join('\n'))
+  if (session.flags.yes || questions.length === 0) return
+  const steps = await plan().catch(() => [])
+  const idle = new Set(steps.filter(({ decision }) => decision !== 'run').map(({ node }) => node))
+  const open = questions.filter(({ id }) => !idle.has(id))
+  if (open.length === 0) return
+  const lines = open.flatMap(({ id, destroyed }) =>
+    destroyed.length === 0 ? [] : [`  ${id}:`, ...destroyed.map((line) => `    ${line}`)],
+  )
+  const asked = open.flatMap(({ id, confirm }) => (confirm === undefined ? [] : [`${id}: ${confirm}`]))
+  const heading = lines.length === 0 ? [] : ['This destroys']
+  const yes = await session.terminal.confirm([...heading, ...lines, ...asked, 'Go on?'].join('\n'))
   if (!yes) {
     throw new DevstackError({ kind: 'cancelled', code: 'CANCELLED', message: 'Nothing was changed.', exitCode: 1 })
   }
+}
+
+interface Question {
+  readonly id: string
+  readonly destroyed: readonly string[]
+  readonly confirm: string | undefined
 }
 
 /** What a node would destroy, a line each; nothing when it has another effect. Looks, and changes nothing. */

@@ -25,7 +25,12 @@ const first = task({ run: () => mark('first') })
 const reset = group({ first, drop, wipe, empty })
 const publish = task({ needs: { first }, confirm: 'Sends it to every customer', run: () => mark('publish') })
 const both = group({ publish, wipe })
-export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both } })
+const elsewhereAsked = task({ platforms: ['win32'], confirm: 'Reboots', run: () => mark('elsewhereAsked') })
+const elsewhereWipes = task({ platforms: ['win32'], needs: { first }, effect: 'destroy', run: () => mark('elsewhereWipes') })
+const release = task({ inputs: ['src/**'], confirm: 'Sends it', run: () => mark('release') })
+const rotate = task({ inputs: ['src/**'], effect: 'destroy', destroys: () => ['old keys'], run: () => mark('rotate') })
+const unsure = task({ needs: { first }, inputs: ['src/**'], confirm: 'Perhaps', run: () => mark('unsure') })
+export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both, elsewhereAsked, elsewhereWipes, release, rotate, unsure } })
 `
 
 const plans = suite<{ test: Checkout }>('plan, why and confirmation')
@@ -155,6 +160,22 @@ plans('a task asks what must be agreed to, together with what is destroyed', asy
   assert.match(await test.succeed(['help', 'publish']), 'Sends it to every customer')
   await test.succeed(['run', 'publish', '--yes'])
   assert.is(marks(test), 'first publish')
+})
+
+plans('what the plan skips or reuses is not asked about', async ({ test }) => {
+  await test.succeed(['run', 'elsewhereAsked', '--', 'elsewhereWipes'])
+  for (const task of ['release', 'rotate', 'unsure']) {
+    await test.refused(['run', task])
+    await test.succeed(['run', task, '--yes'])
+  }
+  test.write({ marks: '' })
+  assert.match(await test.succeed(['run', 'release', '--', 'rotate']), /release.*unchanged/)
+  assert.is(marks(test), '')
+  // its need runs each time, and might give another value
+  assert.match(await test.refused(['run', 'unsure']), 'Perhaps')
+  assert.match(await test.refused(['run', 'release', '--force']), 'Sends it')
+  test.write({ 'src/a.txt': 'changed' })
+  assert.match(await test.refused(['run', 'release', '--', 'rotate']), /old keys[\s\S]*Sends it/)
 })
 
 plans('nothing to destroy, nothing to ask', async ({ test }) => {
