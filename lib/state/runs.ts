@@ -167,14 +167,18 @@ function ends(file: string): { first: RunEvent | undefined; last: RunEvent | und
       if (whole) throw corrupt(file, 1, text, first.fault)
       return { first: undefined, last: undefined }
     }
-    for (const line of part(Math.max(newline, size - chunkBytes), size)
-      .toString('utf8')
-      .split('\n')
-      .reverse()) {
-      const parsed = line === '' ? undefined : parseLine(line, file, 0)
-      if (parsed && 'event' in parsed) return { first: first.event, last: parsed.event }
+    // the last line is as long as the chain of tasks that it names
+    for (let length = chunkBytes; ; length *= 4) {
+      const from = Math.max(newline, size - length)
+      const lines = part(from, size).toString('utf8').split('\n')
+      // it may be cut
+      if (from > newline) lines.shift()
+      for (const line of lines.reverse()) {
+        const parsed = line === '' ? undefined : parseLine(line, file, 0)
+        if (parsed && 'event' in parsed) return { first: first.event, last: parsed.event }
+      }
+      if (from === newline) return { first: first.event, last: first.event }
     }
-    return { first: first.event, last: first.event }
   } finally {
     closeSync(descriptor)
   }

@@ -353,6 +353,21 @@ listing('tells the state of each, the newest first', () =>
   }),
 )
 
+listing('finds the end whatever the length of the last lines', () =>
+  inFolder((directory) => {
+    for (const bytes of [100, 65_400, 65_536, 200_000, 2_000_000]) {
+      const end = { ...finished, criticalPath: ['ü'.repeat(bytes / 2)] } as RunEvent
+      write(directory, lines(started, done(1), end), 'long')
+      const [run] = listRuns(directory)
+      assert.is(run!.state, 'succeeded', `${bytes} bytes`)
+      assert.is(run!.durationMs, (finished as { durationMs: number }).durationMs)
+      const torn = `${lines(started, done(1))}${'x'.repeat(bytes)}`
+      write(directory, torn, 'long')
+      assert.is(listRuns(directory)[0]!.durationMs, done(1).at - started.at, `${bytes} bytes torn`)
+    }
+  }),
+)
+
 listing('prunes the oldest, but none that is being written', () =>
   inFolder(async (directory) => {
     const live = openJournal({ directory, runId: 'live' })
