@@ -168,8 +168,8 @@ export function lastFailures(loaded: LoadedConfig, nodes: Iterable<string>): Rea
   const failures = new Map<string, LastFailure>()
   const open = new Set(nodes)
   for (const info of listRuns(stateOf(loaded)).slice(0, searched)) {
-    if (info.state === 'unreadable' || info.undoes !== undefined) continue
-    for (const event of readJournal(info.file).events.toReversed()) {
+    if (info.undoes !== undefined) continue
+    for (const event of readableEvents(info.file).toReversed()) {
       if (event.node === undefined || !open.has(event.node)) continue
       if (!/^node-(done|ready|reused|failed)$/.test(event.type)) continue
       open.delete(event.node)
@@ -179,6 +179,14 @@ export function lastFailures(loaded: LoadedConfig, nodes: Iterable<string>): Rea
     if (open.size === 0) break
   }
   return failures
+}
+
+function readableEvents(file: string): readonly RunEvent[] {
+  try {
+    return readJournal(file).events
+  } catch {
+    return []
+  }
 }
 
 /** The targets of a recorded run, validated against today's config. Throws RUN_MASKED_PARAM when one was masked. */

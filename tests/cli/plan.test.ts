@@ -131,6 +131,15 @@ export default defineConfig({ tasks: { pack: task({ inputs: ['src/**'], run: () 
   assert.not.match(await test.succeed(['why', 'pack']), 'failed')
 })
 
+plans('why does without a journal that can not be read', async ({ test }) => {
+  await test.succeed(['run', 'build'])
+  const runs = join(test.directory, '.devstack', 'runs')
+  const [journal] = readdirSync(runs).filter((name) => name.endsWith('.jsonl'))
+  const [first, ...rest] = readFileSync(join(runs, journal!), 'utf8').split('\n')
+  test.write({ [`.devstack/runs/${journal}`]: [first, 'rubbish', ...rest].join('\n') })
+  assert.match(await test.succeed(['why', 'build']), 'inputs and outputs are unchanged')
+})
+
 plans('planning can not act, whatever a task tries', async ({ test }) => {
   const ended = await test.run(['plan', 'writing'])
   assert.is(ended.exitCode, 1)
