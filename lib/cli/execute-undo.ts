@@ -9,7 +9,7 @@ import type { Runtime } from '../runtime/runtime.ts'
 import { stepOf } from '../session/plan.ts'
 import { endStrays } from '../session/processes.ts'
 import { takeRunLocks } from '../session/run-locks.ts'
-import { newRunId } from '../session/session.ts'
+import { graceOf, newRunId } from '../session/session.ts'
 import { undo } from '../session/undo.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
@@ -91,7 +91,8 @@ async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: re
     })
     const interrupted = new Set(record.interrupted)
     const uncertain = { interrupted, begun: record.undoBegun, masked: record.masked }
-    const undone = await undo(graph, { runId, signal: session.signal, completed: withUndo, values, ...uncertain }, host)
+    const bounds = { signal: session.signal, graceMs: graceOf(given.loaded) }
+    const undone = await undo(graph, { runId, ...bounds, completed: withUndo, values, ...uncertain }, host)
     unlisten()
     const state = session.signal.aborted ? 'cancelled' : undone.error ? 'failed' : 'succeeded'
     if (state === 'cancelled') await endStrays({ ...session, runId, spared: new Set() })

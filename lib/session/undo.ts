@@ -1,4 +1,5 @@
 /** Undo: what a run did, taken back in reverse order of completion. */
+import { type Bounds, bounded } from '../engine/attempt.ts'
 import { errorFact } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
 import { type AnyContext, contextOf, type Host } from '../engine/host.ts'
@@ -8,6 +9,8 @@ import { DevstackError } from '../errors.ts'
 export interface UndoOptions {
   readonly runId: string
   readonly signal: AbortSignal
+  /** How long an undo may take to end after the signal; then it is given up, and has failed. Default 15 s. */
+  readonly graceMs?: number
   /** Nodes in the order of their completion. */
   readonly completed: readonly string[]
   readonly values: ReadonlyMap<string, unknown>
@@ -55,7 +58,8 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
         value = seen.value
       }
       host.emitNode(id, { type: 'undo-started' })
-      await node.definition.undo(Object.assign(context, { value }) as AnyContext & { value: unknown })
+      const whole = Object.assign(context, { value }) as AnyContext & { value: unknown }
+      await bounded(boundsOf(node, options), () => node.definition.undo!(whole))
       ended = true
     } catch (thrown) {
       const gone = options.begun?.has(id) && (await observe().catch(() => undefined))?.state === 'stale'
@@ -71,6 +75,10 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
     undone.push(id)
   }
   return { undone, kept }
+}
+
+function boundsOf({ id }: GraphNode, { signal, graceMs = 15_000 }: UndoOptions): Bounds {
+  return { what: `The undo of task "${id}"`, signal, limitMs: undefined, graceMs }
 }
 
 /** Types promise a need's value, so what is not the value is not handed out. */

@@ -48,6 +48,16 @@ undoing('an undo that was begun before and fails now has been done when the work
   assert.match((await take({ a: failing('stale') })).error!.message, 'no such folder')
 })
 
+undoing('an undo that ignores its signal is given up', async () => {
+  const controller = new AbortController()
+  const deaf = createTask({ run: () => 1, undo: () => new Promise<void>(() => {}) }) as Task
+  setTimeout(() => controller.abort(new Error('Ctrl-C')), 20)
+  const { error, types } = await take({ deaf }, { signal: controller.signal, graceMs: 30 })
+  assert.is(error!.code, 'TASK_DID_NOT_STOP')
+  assert.match(error!.message, 'The undo of task "deaf" did not end within 30 ms')
+  assert.equal(types, ['deaf undo-started', 'deaf undo-failed'])
+})
+
 undoing('a failed run takes back what says on-failure, before its end is told', async () => {
   const order: string[] = []
   const kept = createTask({ run: () => 1, undo: () => void order.push('kept') }) as Task
