@@ -1,5 +1,6 @@
 /** The composition root: argv, streams and signals of the process come in here, and nowhere else. */
 import { DevstackError, formatError, toDevstackError } from '../errors.ts'
+import { stall } from '../session/stall.ts'
 import { parseArguments } from './args.ts'
 import * as completion from './commands/completion.ts'
 import * as list from './commands/list.ts'
@@ -34,7 +35,15 @@ const commands: Readonly<Record<CommandName, () => Promise<{ readonly command: C
 /** Runs devstack with the process's arguments and sets its exit code. */
 export async function main(): Promise<void> {
   const io = processIo()
+  const onEmpty = (): void => {
+    // what a failed task's cleanup awaits may be next
+    if (stall()) return void setImmediate(() => {})
+    io.stderr.write(`Error: ${formatError(unsettled())}\n`)
+    process.exitCode = unsettled().exitCode
+  }
+  process.on('beforeExit', onEmpty)
   const exitCode = await devstack(process.argv.slice(2), io)
+  process.off('beforeExit', onEmpty)
   // a stream tells of its error in the next turn
   await new Promise(setImmediate)
   const failure = outputFailure()
@@ -43,6 +52,16 @@ export async function main(): Promise<void> {
   io.release()
   // a task that was given up may still hold timers or sockets; output is written by then
   setTimeout(() => process.exit(), 300).unref()
+}
+
+/** Why a command ends in the midst: no task has to do with it. */
+function unsettled(): DevstackError {
+  return new DevstackError({
+    kind: 'config',
+    code: 'CONFIG_NEVER_SETTLES',
+    message: 'devstack waits for something that can not come: nothing is left that could settle its promise.',
+    hint: 'Look in the config and its packs for a promise that is never resolved.',
+  })
 }
 
 /** One call of devstack: the exit code. Never throws; every error is printed on standard error. */

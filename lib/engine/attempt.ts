@@ -1,6 +1,7 @@
 /** One try, several tries, and their deadlines. */
 import pRetry, { AbortError } from 'p-retry'
 import { DevstackError } from '../errors.ts'
+import type { Host } from './host.ts'
 import { milliseconds, type RetryPolicy } from './task.ts'
 
 /**
@@ -57,11 +58,12 @@ export interface Bounds {
   readonly limitMs: number | undefined
   /** How long the work may go on after its signal has aborted. */
   readonly graceMs: number
+  readonly onStall?: Host['onStall']
 }
 
 /**
  * Calls `work` with a signal that aborts with the given one and after `limitMs`; then it fails with TIMEOUT, unless a gate's
- * own error tells more. Work that does not end within `graceMs` of that is given up on, as TASK_DID_NOT_STOP.
+ * own error tells more. Work that does not end within `graceMs` of that is given up on, as TASK_DID_NOT_STOP; work that nothing can end any more fails with TASK_NEVER_SETTLES.
  */
 export function bounded<T>(bounds: Bounds, work: (signal: AbortSignal) => T | PromiseLike<T>): T | Promise<T> {
   if (bounds.limitMs !== undefined) return withDeadline(bounds, bounds.limitMs, work)
@@ -94,8 +96,8 @@ async function withDeadline<T>(
   }
 }
 
-/** Passes `promise` through, but gives up on it `graceMs` after the signal aborted. */
-function stoppedInTime<T>(promise: PromiseLike<T>, { what, signal, graceMs }: Bounds): Promise<T> {
+/** Passes `promise` through, but gives up on it `graceMs` after the signal aborted, and when it can never settle. */
+function stoppedInTime<T>(promise: PromiseLike<T>, { what, signal, graceMs, onStall }: Bounds): Promise<T> {
   const { promise: stopped, resolve, reject } = Promise.withResolvers<T>()
   let timer: NodeJS.Timeout | undefined
   const giveUp = (): void =>
@@ -113,12 +115,40 @@ function stoppedInTime<T>(promise: PromiseLike<T>, { what, signal, graceMs }: Bo
   if (signal.aborted) onAbort()
   else signal.addEventListener('abort', onAbort, { once: true })
   promise.then(resolve, reject)
+  const forget = onStall?.(() => reject(neverSettles(what)))
   const done = (): void => {
+    forget?.()
     clearTimeout(timer)
     signal.removeEventListener('abort', onAbort)
   }
   stopped.then(done, done)
   return stopped
+}
+
+/** A signal that aborts with `reason` once `ms` have passed since `signal` aborted; `end` takes that back. */
+export function delayed(signal: AbortSignal, ms: number, reason: DevstackError): { signal: AbortSignal; end(): void } {
+  const controller = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const begin = (): void => {
+    timer = setTimeout(() => controller.abort(reason), ms)
+  }
+  if (signal.aborted) begin()
+  else signal.addEventListener('abort', begin, { once: true })
+  const end = (): void => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', begin)
+  }
+  return { signal: controller.signal, end }
+}
+
+/** The failure of what awaits a promise that nothing can settle any more; `what` begins its message. */
+export function neverSettles(what: string): DevstackError {
+  return new DevstackError({
+    kind: 'task',
+    code: 'TASK_NEVER_SETTLES',
+    message: `${what} waits for something that can not come: nothing is left that could settle its promise.`,
+    hint: 'Look for a promise that is never resolved, or a callback that is never called.',
+  })
 }
 
 function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

@@ -31,6 +31,8 @@ export interface Host {
   lock?(node: GraphNode, signal: AbortSignal): Promise<() => Promise<void>>
   /** What was thrown by a task, as an error with a remedy. */
   failure(node: GraphNode, thrown: unknown): DevstackError
+  /** Calls back, once, when nothing is left that could settle what a task awaits; gives what takes that back. */
+  onStall?(listener: () => void): () => void
   /** Expected milliseconds, from earlier runs. */
   cost?(node: GraphNode): number | undefined
 }

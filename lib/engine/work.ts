@@ -1,6 +1,6 @@
 /** What happens with one node once it may start: decision, tries, value, gates, cleanup. */
 import { DevstackError } from '../errors.ts'
-import { attempts, bounded } from './attempt.ts'
+import { attempts, type Bounds, bounded, delayed } from './attempt.ts'
 import { errorFact, type NodeEvent } from './events.ts'
 import type { Graph, GraphNode } from './graph.ts'
 import { type AnyContext, contextOf, type Host } from './host.ts'
@@ -99,7 +99,7 @@ export class Work {
       what: `Task "${node.id}"`,
       signal: context.signal,
       limitMs: timeout === undefined ? undefined : milliseconds(timeout),
-      graceMs: this.#options.graceMs,
+      ...this.#patience,
     }
     const once = (attempt: number): unknown =>
       bounded(bounds, (signal) =>
@@ -140,7 +140,8 @@ export class Work {
         answer: (answer: string, holds?: true) =>
           host.emitNode(node.id, { type: 'gate-answer', gate: description, answer, ...(holds && { holds }) }),
       })
-      const held = await gate.hold(value, context)
+      const bounds = { what: `Gate "${description}" of "${node.id}"`, signal, limitMs: undefined, ...this.#patience }
+      const held = await bounded(bounds, () => gate.hold(value, context))
       const waitedMs = host.now() - begun
       host.emitNode(node.id, { type: 'gate-held', gate: description, waitedMs, asked: held?.asked ?? 1 })
     }
@@ -150,20 +151,28 @@ export class Work {
   /** Ends what the node left running, then its cleanup; failures of it are told and change nothing. */
   async #tidy(node: GraphNode, context: AnyContext, outcome: Outcome): Promise<void> {
     await this.#host.release(node, context, outcome)
-    const { cleanup } = node.definition
+    const { cleanup, timeout } = node.definition
     if (!cleanup) return
+    const what = `The cleanup of task "${node.id}"`
+    const { working, graceMs } = this.#options
+    // a signal of its own: after a cancellation the task's has aborted, and cleaning up has only begun
+    const late = delayed(working, graceMs, tooLate(what, graceMs))
+    const limitMs = timeout === undefined ? undefined : milliseconds(timeout)
+    const bounds = { what, signal: late.signal, limitMs, graceMs: 1000, onStall: this.#host.onStall }
     let ended: Outcome = 'failed'
     try {
-      const limitMs = this.#options.graceMs
-      // a signal of its own: after a cancellation the task's has aborted, and cleaning up has only begun
-      const bounds = { what: `The cleanup of task "${node.id}"`, signal: never, limitMs, graceMs: 1000 }
       await bounded(bounds, (signal) => cleanup(this.#context(node, signal)))
       ended = 'succeeded'
     } catch (thrown) {
-      const error = errorFact(this.#host.failure(node, thrown))
-      this.#host.emitNode(node.id, { type: 'cleanup-failed', error })
+      const error = this.#host.failure(node, late.signal.aborted ? late.signal.reason : thrown)
+      this.#host.emitNode(node.id, { type: 'cleanup-failed', error: errorFact(error) })
     }
+    late.end()
     await this.#host.release(node, context, ended)
+  }
+
+  get #patience(): Pick<Bounds, 'graceMs' | 'onStall'> {
+    return { graceMs: this.#options.graceMs, onStall: this.#host.onStall }
   }
 
   #signalOf(node: GraphNode): AbortSignal {
@@ -176,8 +185,15 @@ export class Work {
   }
 }
 
-/** Of what nothing cancels. */
-const never = new AbortController().signal
+function tooLate(what: string, ms: number): DevstackError {
+  return new DevstackError({
+    kind: 'timeout',
+    code: 'TIMEOUT',
+    message: `${what} took longer than the ${ms} ms that a task has to end in after a cancellation.`,
+    hint: 'The delays of `cancel` in the config add up to them.',
+    exitCode: 1,
+  })
+}
 
 function done(node: GraphNode, value: unknown, durationMs: number, fingerprint: string | undefined): End {
   // an edge passes on what its task has told already

@@ -15,6 +15,7 @@ import { paced } from './progress.ts'
 import { Rows } from './rows.ts'
 import type { Session } from './session.ts'
 import { commandFailed, execCommand, taskShell } from './shell.ts'
+import { onStall, settling } from './stall.ts'
 import { validated } from './value.ts'
 
 export interface HostOptions {
@@ -84,7 +85,11 @@ export function createHost(options: HostOptions): SessionHost {
       rows.name(node.id, node.definition.partOf)
       return taskContext(node, base, around)
     },
-    decide: (node, context) => options.decide(node, context as AnyContext & Ambient),
+    onStall,
+    decide: (node, context) => {
+      const verdict = options.decide(node, context as AnyContext & Ambient)
+      return verdict instanceof Promise ? settling(`The look at task "${node.id}"`, verdict) : verdict
+    },
     commit: (node, context, value, durationMs) =>
       options.commit(node, context as AnyContext & Ambient, value, durationMs),
     release: (node, _context, outcome) => tries.end(node.id, outcome === 'succeeded'),

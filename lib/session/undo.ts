@@ -5,6 +5,7 @@ import type { Graph, GraphNode } from '../engine/graph.ts'
 import { type AnyContext, contextOf, type Host } from '../engine/host.ts'
 import type { Observation } from '../engine/task.ts'
 import { DevstackError } from '../errors.ts'
+import { settling } from './stall.ts'
 
 export interface UndoOptions {
   readonly runId: string
@@ -59,7 +60,8 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
       }
       host.emitNode(id, { type: 'undo-started' })
       const whole = Object.assign(context, { value }) as AnyContext & { value: unknown }
-      await bounded(boundsOf(node, options), () => node.definition.undo!(whole))
+      const undoing = bounded(boundsOf(node, options), () => node.definition.undo!(whole))
+      await settling(`The undo of task "${id}"`, undoing)
       ended = true
     } catch (thrown) {
       const gone = options.begun?.has(id) && (await observe().catch(() => undefined))?.state === 'stale'

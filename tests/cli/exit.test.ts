@@ -44,6 +44,10 @@ const letters = task({ run: async ({ exec, log }) => {
   mark(JSON.stringify((await exec(['echo', 'x'], { capture: false })).stdout))
 } })
 const __tasks = { ['__proto__']: task({ run: () => mark('proto') }), constructor: task({ run: () => mark('constructor') }) }
+const never = task({ run: () => new Promise(() => {}), cleanup: () => new Promise(() => {}) })
+const unseen = task({ observe: () => new Promise(() => {}), run: () => 1, cleanup: () => mark('cleaned') })
+const shut = task({ gate: { description: 'a closed gate', hold: () => new Promise(() => {}) }, run: () => 1, cleanup: () => mark('cleaned') })
+const untaken = task({ run: () => 1, undo: () => new Promise(() => {}) })
 const deaf = task({ run: () => new Promise(() => setInterval(() => {}, 1000)) })
 const killer = task({ run: async ({ $ }) => { mark('running'); await $\`sleep 60\`; mark('survived') }, cleanup: () => mark('killer cleaned') })
 const delayed = task({ run: async ({ $ }) => { for (;;) { const { readFileSync } = await import('node:fs'); try { if (readFileSync('marks', 'utf8').includes('running')) break } catch {} await new Promise((r) => setTimeout(r, 10)) } throw new Error('late failure') } })
@@ -53,7 +57,7 @@ const bothEnd = group({ finishing, delayed })
 const bothKilled = group({ killer, delayed })
 const mixed = group({ later, fine })
 export default defineConfig({ name: '${project}', concurrency: 2, cancel: { interrupt: '300ms', terminate: '300ms' }, tasks: {
-  fine, broken, shell, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf,
+  fine, broken, shell, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf, never, unseen, shut, untaken,
   killer, delayed, finishing, read, bothEnd, bothKilled, mixed, ...__tasks } })
 `
 
@@ -209,6 +213,29 @@ exits('an output that cannot be written is said once, with no stack, and the wor
     assert.not.match(stderr, /^\s+at /m)
   }
   assert.equal(marks(test), ['fine'])
+})
+
+exits('what waits for something that can not come fails, and is named', async ({ test }) => {
+  const says = (what: string) => `${what} waits for something that can not come`
+  for (const more of [[], ['--json'], ['--renderer', 'tree']]) {
+    const { exitCode, stdout } = await test.run(['run', 'never', ...more])
+    assert.is(exitCode, 1)
+    assert.match(stdout.replaceAll('\\"', '"'), says('Task "never"'))
+    assert.match(stdout.replaceAll('\\"', '"'), says('The cleanup of task "never"'))
+  }
+  assert.match(await test.succeed(['runs']), /failed/)
+  const shut = await test.run(['run', 'shut'])
+  assert.is(shut.exitCode, 1)
+  assert.match(shut.stdout, says('Gate "a closed gate" of "shut"'))
+  assert.equal(marks(test), ['cleaned'])
+  const unseen = await test.run(['run', 'unseen'])
+  assert.is(unseen.exitCode, 1)
+  assert.match(unseen.stdout, says('The look at task "unseen"'))
+  assert.match(await test.refused(['plan', 'unseen'], { exitCode: 1 }), says('The look at task "unseen"'))
+  await test.succeed(['run', 'untaken'])
+  assert.match((await test.run(['undo'])).stdout, says('The undo of task "untaken"'))
+  test.write({ 'devstack.config.ts': 'export default new Promise(() => {})\n' })
+  assert.match(await test.refused(['list']), says('devstack'))
 })
 
 exits.run()

@@ -301,7 +301,22 @@ test('cleanup has a signal of its own after a cancellation, and a limit', async 
   controller.abort()
   assert.is((await ended).state, 'cancelled')
   assert.equal(aborted, [false])
-  assert.ok(events.some(({ type }) => type === 'cleanup-failed'))
+  const failure = events.find(({ type }) => type === 'cleanup-failed')
+  assert.match(JSON.stringify(failure), 'longer than the 20 ms that a task has to end in after a cancellation')
+})
+
+test('without a cancellation cleanup has no limit but the timeout of the task', async () => {
+  const pause = ({ signal }: { signal: AbortSignal }): Promise<void> =>
+    new Promise((resolve, reject) => {
+      setTimeout(resolve, 60)
+      signal.addEventListener('abort', () => reject(signal.reason))
+    })
+  const patient = createTask({ run: () => 1, cleanup: pause }) as Task
+  const bounded = createTask({ timeout: 20, run: () => 1, cleanup: pause }) as Task
+  const { events } = await runTasks({ patient, bounded }, { graceMs: 20 })
+  const failures = events.filter(({ type }) => type === 'cleanup-failed')
+  assert.is(failures.length, 1)
+  assert.match(JSON.stringify(failures), 'The cleanup of task \\"bounded\\" took longer than its timeout of 20 ms')
 })
 
 test.run()
