@@ -1,13 +1,14 @@
 /** Notices changed files below some folders. */
 import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs'
 import { join, sep } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Never watched: what tasks and tools write all the time. */
 const ignored = new Set(['.devstack', '.git', 'node_modules'])
 /** Changes this close together are one: editors write a file in several steps. */
 const quietMs = 100
 
-/** Changed paths, collected until they are asked for. */
+/** Whether something has changed since that was asked last; what, is for who asks to find out. */
 export class FileChanges {
   readonly #watchers = new Map<string, FSWatcher>()
   readonly #changed = new Set<string>()
@@ -18,16 +19,20 @@ export class FileChanges {
     for (const directory of directories) this.#watch(directory)
   }
 
-  /** Resolves with absolute paths once something has changed and nothing more did for a moment; empty after an abort. */
-  async next(signal: AbortSignal): Promise<readonly string[]> {
+  /** Resolves once something has changed and nothing more did for a moment, or after an abort. */
+  async next(signal: AbortSignal): Promise<void> {
     for (let before = 0; !signal.aborted; ) {
       if (this.#changed.size > 0 && this.#changed.size === before) break
       before = this.#changed.size
       await this.#pause(before === 0 ? undefined : quietMs, signal)
     }
-    const paths = signal.aborted ? [] : [...this.#changed]
     this.#changed.clear()
-    return paths
+  }
+
+  /** Waits for word of what has happened already. */
+  async settled(): Promise<void> {
+    await sleep(quietMs)
+    this.#changed.clear()
   }
 
   close(): void {

@@ -1,46 +1,59 @@
 /** Runs again whenever a file changes that the tasks read. A stale run is cancelled properly before the next begins. */
-import { existsSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { relative } from 'node:path'
 import type { Graph } from '../engine/graph.ts'
 import type { Json } from '../engine/schema.ts'
 import { formatError, toDevstackError } from '../errors.ts'
-import { workingDirectory } from '../session/host.ts'
-import { openFiles } from '../state/files.ts'
 import type { Invocation } from './args.ts'
 import { type ExecuteOptions, execute } from './execute.ts'
 import type { Io } from './io.ts'
 import { type Prepared, prepare } from './prepare.ts'
 import { FileChanges } from './watch-files.ts'
+import { type Contents, Watched } from './watched.ts'
 
 type Recorded = NonNullable<ExecuteOptions['recorded']>
 
 /** Watches until the signal aborts; the exit code is then 0, since ending it is how a watch ends. */
 export async function watchRuns(first: Prepared, invocation: Invocation, io: Io): Promise<number> {
+  const { directory } = first.loaded
   const changes = new FileChanges()
-  const done = new Map<string, { readonly value: Json; readonly cause: string }>()
-  let inputs = watchedInputs(first)
+  const done: Once['done'] = new Map()
+  const written = new Set<string>()
+  let watched = new Watched(first, written)
   let recorded: Recorded = new Map()
+  // what changed while the run before went on, and started this one
+  let again: ReadonlySet<string> = new Set()
   try {
     while (!io.signal.aborted) {
-      changes.add(new Set([...inputs.map(({ cwd }) => cwd), first.loaded.directory]))
-      const controller = new AbortController()
-      const stop = (): void => controller.abort(io.signal.reason)
-      io.signal.addEventListener('abort', stop, { once: true })
-      const running = runOnce({ invocation, io, signal: controller.signal, recorded, done }).then((prepared) => {
-        if (!controller.signal.aborted) io.stderr.write('Waiting for changes; Ctrl-C ends it.\n')
-        return prepared
-      })
-      let touched: readonly string[] = []
-      while (touched.length === 0 && !io.signal.aborted) {
-        touched = await relevant(await changes.next(io.signal), inputs, first)
-      }
-      controller.abort()
-      const prepared = (await running) ?? first
-      io.signal.removeEventListener('abort', stop)
+      changes.add(watched.directories)
+      const before = await watched.contents()
+      const run = startRun({ invocation, io, recorded, done })
+      const during = async (): Promise<Contents | undefined> =>
+        watched.declared || watched.configDiffers(before) ? differing(watched, before) : undefined
+      const cause = await changed(changes, run.over, during)
+      run.cancel()
+      const prepared = (await run.ended) ?? first
       if (io.signal.aborted) break
-      inputs = watchedInputs(prepared)
-      recorded = untouched(prepared, done, touched, await nodesReading(touched, inputs, first))
-      const names = touched.slice(0, 3).map((path) => relative(first.loaded.directory, path))
+      if (!cause) await changes.settled()
+      let old = before
+      let now = cause ?? (await watched.contents())
+      for (const path of own(watched.different(old, now), { again, before, declared: watched.declared })) {
+        written.add(path)
+        const task = prepared.graph.targets.join(', ')
+        io.stderr.write(`${relative(directory, path)} is written by ${task} itself: declare inputs or outputs.\n`)
+      }
+      let touched = watched.different(old, now)
+      again = new Set(touched)
+      if (touched.length === 0) {
+        io.stderr.write('Waiting for changes; Ctrl-C ends it.\n')
+        old = now
+        const news = await changed(changes, io.signal, () => differing(watched, old))
+        if (!news) break
+        now = news
+        touched = watched.different(old, now)
+      }
+      recorded = untouched(prepared, done, touched, watched.reading(touched, old, now))
+      watched = new Watched(prepared, written)
+      const names = touched.slice(0, 3).map((path) => relative(directory, path))
       const more = touched.length > 3 ? ` and ${touched.length - 3} more` : ''
       io.stderr.write(`\n${names.join(', ')}${more} changed.\n`)
     }
@@ -48,6 +61,60 @@ export async function watchRuns(first: Prepared, invocation: Invocation, io: Io)
     changes.close()
   }
   return 0
+}
+
+/** Looks after each change until there is something to see; nothing after an abort. */
+async function changed(
+  changes: FileChanges,
+  signal: AbortSignal,
+  look: () => Promise<Contents | undefined>,
+): Promise<Contents | undefined> {
+  while (!signal.aborted) {
+    await changes.next(signal)
+    const seen = signal.aborted ? undefined : await look()
+    if (seen) return seen
+  }
+  return undefined
+}
+
+async function differing(watched: Watched, before: Contents): Promise<Contents | undefined> {
+  const now = await watched.contents()
+  return watched.different(before, now).length > 0 ? now : undefined
+}
+
+/**
+ * Of what changed during a run the files that it writes itself: those that had changed in the run before, and started this
+ * one for that, and those that are new again. Without this, a task that says nothing of its files would start itself.
+ */
+function own(
+  touched: readonly string[],
+  { again, before, declared }: { again: ReadonlySet<string>; before: Contents; declared: boolean },
+): readonly string[] {
+  if (declared || again.size === 0) return []
+  return touched.filter((path) => again.has(path) || !before.sources.some((source) => source.has(path)))
+}
+
+interface Run {
+  /** Aborts when the run has ended, or is to end. */
+  readonly over: AbortSignal
+  readonly ended: Promise<Prepared | undefined>
+  cancel(): void
+}
+
+function startRun(given: Omit<Once, 'signal'>): Run {
+  const { signal } = given.io
+  const controller = new AbortController()
+  const over = new AbortController()
+  const stop = (): void => {
+    controller.abort(signal.reason)
+    over.abort()
+  }
+  signal.addEventListener('abort', stop, { once: true })
+  const ended = runOnce({ ...given, signal: controller.signal }).finally(() => {
+    signal.removeEventListener('abort', stop)
+    over.abort()
+  })
+  return { over: over.signal, ended, cancel: () => controller.abort() }
 }
 
 interface Once {
@@ -73,56 +140,6 @@ async function runOnce({ invocation, io, signal, recorded, done }: Once): Promis
     prepared?.dispose()
   }
   return prepared
-}
-
-interface Watched {
-  readonly node: string
-  readonly cwd: string
-  readonly patterns: readonly string[]
-}
-
-function watchedInputs({ graph, loaded }: Prepared): readonly Watched[] {
-  const watched: Watched[] = []
-  for (const node of graph.nodes.values()) {
-    const cwd = workingDirectory(node, loaded.registry, loaded.directory)
-    if (node.definition.inputs) watched.push({ node: node.id, cwd, patterns: node.definition.inputs })
-  }
-  if (watched.length > 0) return watched
-  // a graph that declares nothing is run again for any change of the project
-  return graph.targets.map((node) => ({ node, cwd: loaded.directory, patterns: ['**/*'] }))
-}
-
-/** Of the changed paths those that are read: the config's files, and inputs, also when they were removed. */
-async function relevant(
-  changed: readonly string[],
-  inputs: readonly Watched[],
-  { loaded }: Prepared,
-): Promise<readonly string[]> {
-  const known = await inputPaths(inputs, loaded.directory)
-  const isRead = (path: string): boolean =>
-    loaded.files.includes(path) ||
-    inputs.some(({ cwd }, index) => {
-      const name = relative(cwd, path)
-      return known[index]!.has(name) || (!existsSync(path) && !name.startsWith('..'))
-    })
-  return changed.filter(isRead)
-}
-
-async function nodesReading(
-  touched: readonly string[],
-  inputs: readonly Watched[],
-  { loaded }: Prepared,
-): Promise<ReadonlySet<string>> {
-  const known = await inputPaths(inputs, loaded.directory)
-  const reading = inputs.filter(({ cwd }, index) =>
-    touched.some((path) => known[index]!.has(relative(cwd, path)) || !existsSync(path)),
-  )
-  return new Set(reading.map(({ node }) => node))
-}
-
-function inputPaths(inputs: readonly Watched[], directory: string): Promise<readonly ReadonlySet<string>[]> {
-  const files = openFiles({ directory: join(directory, '.devstack') })
-  return Promise.all(inputs.map(async ({ cwd, patterns }) => new Set(await files.list(cwd, patterns))))
 }
 
 /** What is done and not touched is taken over: everything but what reads a changed file, and what needs that. */

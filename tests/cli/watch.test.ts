@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -109,6 +110,89 @@ watches('ends at once while a run goes on', async ({ test }) => {
   watching.signal('SIGINT')
   await watching.ended
   assert.match(marks(test), /build slow, cleaned$/)
+})
+
+/** The lines that `mark` wrote, once none was added for a second. */
+async function settled(test: Checkout): Promise<readonly string[]> {
+  for (let before = ''; ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    if (marks(test) !== '' && marks(test) === before) return before.split(', ')
+    before = marks(test)
+  }
+}
+
+const producing = (project: string) => `
+import { defineConfig, task } from 'devstack'
+import { appendFileSync, readFileSync } from 'node:fs'
+const mark = (text) => appendFileSync(process.env.MARKS + '/marks', text + '\\n')
+const gen = task({ run: async ({ $ }) => { mark('gen'); await $\`echo x > out.txt; sleep .4; echo y >> out.txt\`; mark('end') } })
+const stamp = task({ run: async ({ $ }) => { mark('stamp'); await $\`sleep .2; date +%N > out.txt; sleep .2\`; mark('end') } })
+const fresh = task({ run: async ({ $ }) => { mark('fresh'); await $\`date > out-$(date +%N).txt\`; mark('end') } })
+const declared = task({ inputs: ['src/**'], outputs: ['src/gen.txt'], run: async ({ $ }) => { mark('declared'); await $\`sleep .2; date +%N > src/gen.txt; sleep .3\`; mark('end') } })
+const reads = task({ run: async ({ $ }) => { mark('reads ' + readFileSync('notes.txt', 'utf8').trim()); await $\`sleep .5\`; mark('end') } })
+export default defineConfig({ name: '${project}', tasks: { gen, stamp, fresh, declared, reads } })
+`
+
+watches('what a task writes itself does not start it for ever', async ({ test }) => {
+  const elsewhere = mkdtempSync(join(tmpdir(), 'watch-marks-'))
+  const written = (): Checkout => ({ ...test, directory: elsewhere })
+  test.write({ 'devstack.config.ts': producing(test.project) })
+  try {
+    for (const [task, runs, told] of [
+      ['gen', 2, undefined],
+      ['stamp', 2, /out\.txt is written by stamp itself: declare inputs or outputs\./],
+      ['fresh', 2, /out-\d+\.txt is written by fresh itself/],
+      ['declared', 1, undefined],
+    ] as const) {
+      rmSync(join(elsewhere, 'marks'), { force: true })
+      const watching = test.start(['watch', task], { env: { MARKS: elsewhere } })
+      await watching.seen(/waiting for changes/i)
+      assert.equal(await settled(written()), Array(runs).fill([task, 'end']).flat())
+      if (told) await watching.seen(told)
+      test.write(task === 'declared' ? { 'src/a.txt': 'two\n' } : { 'notes.txt': `for ${task}` })
+      const more = task === 'fresh' ? 2 : 1
+      await until(
+        () => marks(written()).split('end').length > runs + more,
+        () => `${task}: ${marks(written())}`,
+      )
+      assert.equal(
+        await settled(written()),
+        Array(runs + more)
+          .fill([task, 'end'])
+          .flat(),
+      )
+      watching.signal('SIGINT')
+      assert.is((await watching.ended).exitCode, 0)
+    }
+  } finally {
+    rmSync(elsewhere, { recursive: true })
+  }
+})
+
+watches('a change while a task without inputs runs starts it once more, when it has ended', async ({ test }) => {
+  const elsewhere = mkdtempSync(join(tmpdir(), 'watch-marks-'))
+  test.write({ 'devstack.config.ts': producing(test.project), 'notes.txt': 'one' })
+  try {
+    const watching = test.start(['watch', 'reads'], { env: { MARKS: elsewhere } })
+    const written = { ...test, directory: elsewhere }
+    await until(
+      () => marks(written).includes('reads one'),
+      () => marks(written),
+    )
+    test.write({ 'notes.txt': 'two' })
+    await until(
+      () => marks(written).includes('reads two, end'),
+      () => marks(written),
+    )
+    assert.equal(await settled(written), ['reads one', 'end', 'reads two', 'end'])
+    // the same content is no change
+    test.write({ 'notes.txt': 'two' })
+    assert.equal(await settled(written), ['reads one', 'end', 'reads two', 'end'])
+    watching.signal('SIGINT')
+    await watching.ended
+  } finally {
+    rmSync(elsewhere, { recursive: true })
+  }
 })
 
 watches.run()
