@@ -23,7 +23,8 @@ export interface Urgency {
 /** What one try of a task started. */
 export class ProcessSet {
   readonly mark: string
-  readonly #children = new Set<ChildProcess>()
+  /** Groups by number, which is that of their leader. */
+  readonly #groups = new Map<number, 'led' | 'orphaned'>()
   #started = false
   #stopping: Promise<void> | undefined
 
@@ -36,11 +37,16 @@ export class ProcessSet {
     return this.#started
   }
 
-  add(child: ChildProcess): void {
+  add(child: Pick<ChildProcess, 'pid' | 'once'>): void {
     this.#started = true
-    this.#children.add(child)
-    child.once('exit', () => this.#children.delete(child))
-    child.once('error', () => this.#children.delete(child))
+    const { pid } = child
+    if (pid === undefined) return
+    this.#groups.set(pid, 'led')
+    // a group outlives its leader, and its number is given to nobody else as long as it does
+    child.once('exit', () => {
+      if (isRunning(-pid) && !isRunning(pid)) this.#groups.set(pid, 'orphaned')
+      else this.#groups.delete(pid)
+    })
   }
 
   /**
@@ -57,8 +63,10 @@ export class ProcessSet {
 
   /** Negative ids are process groups. */
   #targets(): number[] {
-    const groups: number[] = []
-    for (const { pid } of this.#children) if (pid !== undefined && isRunning(-pid)) groups.push(pid)
+    for (const [group, state] of this.#groups) {
+      if (state === 'orphaned' && !isOrphaned(group)) this.#groups.delete(group)
+    }
+    const groups = [...this.#groups.keys()].filter((group) => isRunning(-group))
     const strays = marked((mark) => mark === this.mark).filter(({ group }) => !groups.includes(group))
     return [...groups.map((group) => -group), ...strays.map(({ pid }) => pid)]
   }
@@ -108,6 +116,18 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** Whether anybody is left of a group that has lost its leader: with a new leader, or in another session, it is not ours. */
+function isOrphaned(group: number): boolean {
+  if (!isRunning(-group) || isRunning(group)) return false
+  const ids = processIds()
+  // where there is no /proc, its existence has to do
+  if (ids.length === 0) return true
+  return ids.some((pid) => {
+    const stat = statOf(pid)
+    return stat !== undefined && stat.group === group && stat.session === group
+  })
+}
+
 function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
@@ -120,29 +140,42 @@ function send(pid: number, signal: NodeJS.Signals): void {
 export function marked(
   wanted: (mark: string) => boolean,
 ): { readonly pid: number; readonly group: number; readonly mark: string }[] {
-  let entries: string[]
-  try {
-    entries = readdirSync('/proc')
-  } catch {
-    return []
-  }
   const found: { pid: number; group: number; mark: string }[] = []
   const needle = `${markVariable}=`
-  for (const entry of entries) {
-    const pid = Number(entry)
-    if (!Number.isInteger(pid) || pid === process.pid) continue
+  for (const pid of processIds()) {
     try {
-      const environment = readFileSync(`/proc/${entry}/environ`, 'utf8')
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
       const at = environment.startsWith(needle) ? 0 : environment.indexOf(`\0${needle}`) + 1
       if (at === 0 && !environment.startsWith(needle)) continue
       const mark = environment.slice(at + needle.length, environment.indexOf('\0', at))
-      if (!wanted(mark)) continue
-      const stat = readFileSync(`/proc/${entry}/stat`, 'latin1')
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      if (fields[0] !== 'Z' && fields[0] !== 'X') found.push({ pid, group: Number(fields[2]), mark })
+      const stat = wanted(mark) ? statOf(pid) : undefined
+      if (stat) found.push({ pid, group: stat.group, mark })
     } catch {
       // another user's, or gone
     }
   }
   return found
+}
+
+/** All processes but this one; none where there is no /proc. */
+function processIds(): readonly number[] {
+  try {
+    return readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+  } catch {
+    return []
+  }
+}
+
+/** Nothing for a process that has ended, also when nobody has taken note of its end yet. */
+function statOf(pid: number): { readonly group: number; readonly session: number } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const isOver = fields[0] === 'Z' || fields[0] === 'X'
+    return isOver ? undefined : { group: Number(fields[2]), session: Number(fields[3]) }
+  } catch {
+    return undefined
+  }
 }

@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { endStrays, marked, markVariable, ProcessSet, type Urgency } from '../../../lib/session/processes.ts'
@@ -50,6 +51,50 @@ processes('a hurry leaves out steps, also one that comes later', async () => {
     assert.equal(await ended, [null, level === 1 ? 'SIGTERM' : 'SIGKILL'])
   }
 })
+
+processes('a group ends whole after its leader, also what no environment marks', async () => {
+  if (!linux) return void console.log('not run: env -i leaves nothing to find elsewhere')
+  const script = `env -i sleep 300 > /dev/null 2>&1 & env -i sh -c 'trap "" INT TERM; sleep 300' > /dev/null 2>&1 & echo $!; exec sleep 300`
+  for (const leader of ['alive', 'gone'] as const) {
+    const set = new ProcessSet(`test:${process.pid}:group`)
+    const started = spawn('/bin/sh', ['-c', script], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+    set.add(started)
+    await once(started.stdout, 'data')
+    const ended = once(started, 'exit')
+    if (leader === 'gone') {
+      started.kill('SIGKILL')
+      await ended
+    }
+    await set.stop(quick, calm())
+    assert.equal(membersOf(started.pid!), [])
+  }
+})
+
+processes('a group of the same number that somebody else has made is left alone', async () => {
+  if (!linux) return void console.log('not run: there is no /proc')
+  const set = new ProcessSet(`test:${process.pid}:reused`)
+  const other = await child(`other:${process.pid}`, '')
+  const ended = Object.assign(new EventEmitter(), { pid: other.pid })
+  set.add(ended as ChildProcess)
+  // its number was given away since
+  ended.emit('exit')
+  await set.stop(quick, calm())
+  assert.equal(membersOf(other.pid!).length, 1)
+  other.kill('SIGKILL')
+})
+
+/** Living processes of a group. */
+function membersOf(group: number): readonly string[] {
+  return readdirSync('/proc').filter((entry) => {
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'latin1')
+      const [state, , of] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return Number(of) === group && state !== 'Z' && state !== 'X'
+    } catch {
+      return false
+    }
+  })
+}
 
 processes('nothing started, nothing to look for', async () => {
   const set = new ProcessSet('test:none')
