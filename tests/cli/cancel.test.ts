@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout, type RunningCommand } from '../support/checkout.ts'
@@ -85,8 +86,19 @@ cancels('two and three interrupts hurry', async ({ test, mark }) => {
       "interrupt: '60s', terminate: '60s'",
     ),
   })
-  const args = ['run', 'stubborn', '--verbose', '--config', 'slow.config.ts']
-  const ended = await interrupted(test.start(args, { timeout: 50_000 }), /all up/, 'SIGINT', 'SIGINT', 'SIGINT')
+  const running = test.start(['run', '--config', 'slow.config.ts', 'stubborn', '--verbose'], { timeout: 50_000 })
+  await running.seen(/all up/)
+  running.signal('SIGINT')
+  await running.seen(/again to hurry/)
+  // longer than the delays of the other config: these are in force, two minutes in all
+  await sleep(2000)
+  assert.is(running.child.exitCode, null)
+  const hurried = performance.now()
+  running.signal('SIGINT')
+  await running.seen(/again: ending/)
+  running.signal('SIGINT')
+  const ended = await running.ended
+  assert.ok(performance.now() - hurried < 30_000)
   assert.is(ended.exitCode, 130, ended.stdout + ended.stderr)
   assert.is(marks(test), 'cleaned\n')
   await nothingLeft(mark)
