@@ -13,9 +13,10 @@ import { graceOf, newRunId } from '../session/session.ts'
 import { undo } from '../session/undo.ts'
 import { openJournal } from '../state/journal.ts'
 import type { Options } from './args.ts'
-import { hostOf, sinks } from './execute.ts'
+import { hostOf, sinks, takeOver } from './execute.ts'
 import type { Io } from './io.ts'
 import { openSession } from './open.ts'
+import { endOrphansOf } from './orphans.ts'
 import type { RunRecord } from './recorded.ts'
 import { version } from './version.ts'
 
@@ -48,6 +49,7 @@ export async function executeUndo(given: ExecuteUndoOptions): Promise<number> {
     runId,
     signal: given.signal,
     onWait: (text) => void io.stderr.write(`${text}\n`),
+    onTakeOver: takeOver(given),
   })
   try {
     return await undoLocked(given, runId, withUndo)
@@ -64,6 +66,7 @@ async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: re
     const list = [...withUndo].reverse().map((id) => `  ${id}`)
     if (!(await session.terminal.confirm(`Undo, in this order:\n${list.join('\n')}\nGo on?`))) return 1
   }
+  await endOrphansOf(given.runId, given)
   const warn = (text: string): void => void io.stderr.write(`Warning: ${session.redactor.redact(text)}\n`)
   const journal = openJournal({ directory: session.project.stateDirectory, runId, warn })
   try {

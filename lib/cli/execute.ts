@@ -15,12 +15,12 @@ import { openLockHost } from '../session/lock.ts'
 import type { Memory } from '../session/memory.ts'
 import { openMemory } from '../session/open-memory.ts'
 import { planGraph, stepOf } from '../session/plan.ts'
-import { endStrays } from '../session/processes.ts'
+import { endOrphans, endStrays } from '../session/processes.ts'
 import { recoverPacks } from '../session/recover.ts'
 import { runWhole } from '../session/run.ts'
 import { type RunLocks, runLocksOf, takeRunLocks } from '../session/run-locks.ts'
 import { concealerOf } from '../session/secrets.ts'
-import { graceOf, newRunId, type Session } from '../session/session.ts'
+import { delaysOf, graceOf, newRunId, type Session } from '../session/session.ts'
 import { readDurations, recordDurations } from '../state/durations.ts'
 import { openJournal } from '../state/journal.ts'
 import { locationOf, type Options } from './args.ts'
@@ -74,6 +74,7 @@ async function lockRun(
       runId,
       signal: current.signal,
       onWait: (text) => io.stderr.write(`${text}\n`),
+      onTakeOver: takeOver(current),
     })
     if (!locks.waited) return { current, locks }
     try {
@@ -89,6 +90,19 @@ async function lockRun(
     if (runLocksOf(current.graph).every((name) => locks.names.has(name))) return { current, locks }
     locks.release()
   }
+}
+
+/** For `takeRunLocks`: ends what a killed holder left running, but for services. */
+export function takeOver({ loaded, graph, io }: Pick<ExecuteOptions, 'loaded' | 'graph' | 'io'>) {
+  const spared = servicesOf(graph)
+  return (runId: string): Promise<void> =>
+    endOrphans({
+      runId,
+      of: (node) => !spared.has(node),
+      delays: delaysOf(loaded),
+      urgency: io.urgency,
+      say: (text) => void io.stderr.write(`${text}\n`),
+    })
 }
 
 async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLocks): Promise<Executed> {
@@ -275,7 +289,8 @@ function interactiveSuspender(graph: Graph, sink: Required<Sink>): Reporter['rep
   }
 }
 
-function servicesOf(graph: Graph): ReadonlySet<string> {
+/** Nodes whose processes outlive their run. */
+export function servicesOf(graph: Graph): ReadonlySet<string> {
   return new Set([...graph.nodes.values()].filter(({ definition }) => definition.service).map(({ id }) => id))
 }
 

@@ -4,6 +4,7 @@ import type { GraphNode } from '../engine/graph.ts'
 import type { Host } from '../engine/host.ts'
 import { sizedLocks } from '../engine/task.ts'
 import { formatHolder, openLocks } from '../state/locks.ts'
+import { endOrphans } from './processes.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -32,6 +33,13 @@ export function openLockHost(
             size,
             signal,
             owner: { task: node.id, runId },
+            onTakeOver: ({ runId: killed, task }) =>
+              endOrphans({
+                ...session,
+                runId: killed,
+                of: (id) => id === task,
+                say: (text) => emitNode(node.id, { type: 'node-output', stream: 'log', text: `${text}\n` }),
+              }),
             onWait: (holder) => emitNode(node.id, { type: 'lock-waiting', lock: name, holder: formatHolder(holder) }),
           }),
         )

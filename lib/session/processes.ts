@@ -80,10 +80,44 @@ export function endStrays(options: {
   readonly delays: StopDelays
   readonly urgency: Urgency
 }): Promise<void> {
-  const prefix = `${options.runId}:`
-  const belongs = (mark: string): boolean =>
-    mark.startsWith(prefix) && !options.spared.has(mark.slice(prefix.length, mark.lastIndexOf(':')))
-  return endAll(() => marked(belongs).map(({ pid }) => pid), options.delays, options.urgency)
+  const left = (): readonly Stray[] => straysOf(options.runId, (node) => !options.spared.has(node))
+  return endAll(() => left().map(({ pid }) => pid), options.delays, options.urgency)
+}
+
+export interface OrphanOptions {
+  /** A run whose own process is dead. */
+  readonly runId: string
+  /** Which nodes' processes are to end. */
+  readonly of: (node: string) => boolean
+  readonly delays: StopDelays
+  readonly urgency: Urgency
+  /** Told once, when there is something to end. */
+  readonly say: (text: string) => void
+}
+
+/** Ends what goes on although the run that started it was killed: it would still act while its task runs again. Linux only. */
+export async function endOrphans({ runId, of, delays, urgency, say }: OrphanOptions): Promise<void> {
+  const found = straysOf(runId, of)
+  if (found.length === 0) return
+  const nodes = [...new Set(found.map(({ node }) => node))].filter((node) => node !== '').join(', ')
+  const count = found.length === 1 ? '1 process' : `${found.length} processes`
+  say(`Run ${runId} was killed, and ${count} of it went on: ended first${nodes ? ` (${nodes})` : ''}.`)
+  await endAll(() => straysOf(runId, of).map(({ pid }) => pid), delays, urgency)
+}
+
+interface Stray {
+  readonly pid: number
+  /** Empty for what belongs to no node. */
+  readonly node: string
+}
+
+function straysOf(runId: string, of: (node: string) => boolean): readonly Stray[] {
+  const prefix = `${runId}:`
+  const nodeOf = (mark: string): string => mark.slice(prefix.length, mark.lastIndexOf(':'))
+  return marked((mark) => mark.startsWith(prefix) && of(nodeOf(mark))).map(({ pid, mark }) => ({
+    pid,
+    node: nodeOf(mark),
+  }))
 }
 
 /** SIGINT, SIGTERM and SIGKILL with the given delays between, each left out once the user is in a hurry. */

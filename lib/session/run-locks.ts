@@ -17,6 +17,8 @@ export interface RunLockOptions {
   readonly signal: AbortSignal
   /** Told who holds what, and since when, whenever there is something to wait for. */
   readonly onWait: (text: string) => void
+  /** Ends what the killed run of a dead holder left running. */
+  readonly onTakeOver: (runId: string) => Promise<void>
 }
 
 /** The `runLocks` of all tasks of the graph, in the order in which every run takes them. */
@@ -44,6 +46,7 @@ export async function takeRunLocks(graph: Graph, options: RunLockOptions): Promi
         await locks.acquire(name, {
           signal: options.signal,
           owner: { task: graph.targets.join(', '), runId: options.runId },
+          onTakeOver: (holder) => options.onTakeOver(holder.runId),
           onWait: (holder) => {
             waited = true
             options.onWait(`Waiting: ${formatHolder(holder)}.`)

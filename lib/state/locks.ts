@@ -48,6 +48,8 @@ export interface AcquireOptions {
   readonly owner: { readonly task: string; readonly runId: string }
   /** Told when there is something to wait for, and again whenever the holder is another one. */
   readonly onWait?: (holder: LockHolder) => void
+  /** Told once the lock is taken over from a dead holder; the lock is given to the caller when this has ended. */
+  readonly onTakeOver?: (holder: LockHolder) => Promise<void>
 }
 
 /** Gives the lock back. Calling it twice does nothing. */
@@ -91,7 +93,11 @@ async function acquire(root: string, name: string, request: AcquireOptions): Pro
   for (;;) {
     if (signal.aborted) throw cancelled(name, signal.reason)
     const attempt = claim(folder, name, size, request.owner)
-    if (attempt.file !== undefined) return releaser(attempt.file)
+    if (attempt.file !== undefined) {
+      const release = releaser(attempt.file)
+      if (attempt.dead) await request.onTakeOver?.(attempt.dead)
+      return release
+    }
     const { holder } = attempt
     if (holder && holder.file !== told) {
       told = holder.file
@@ -103,7 +109,7 @@ async function acquire(root: string, name: string, request: AcquireOptions): Pro
 }
 
 type Claim =
-  | { readonly file: string; readonly holder?: undefined }
+  | { readonly file: string; readonly dead: LockHolder | undefined; readonly holder?: undefined }
   | { readonly file?: undefined; readonly holder: LockHolder | undefined }
 
 /** One try at every slot. Synchronous, so that this process does not stop half-way. */
@@ -122,7 +128,7 @@ function claim(folder: string, name: string, size: number, owner: AcquireOptions
       }
       ticket ??= writeTicket(folder, owner)
       const file = take(folder, slot, (head?.generation ?? 0) + 1, ticket)
-      if (file !== undefined) return { file }
+      if (file !== undefined) return { file, dead: holder }
     }
     return { holder: first }
   } catch (error) {

@@ -12,6 +12,8 @@ const mark = (text) => appendFileSync('marks', text + '\\n')
 const until = async (signal) => { while (!existsSync('go') && !signal.aborted) await new Promise((r) => setTimeout(r, 10)) }
 const hold = task({ locks: ['postgres'], run: async ({ signal, log }) => { mark('hold+'); log('holding'); await until(signal); mark('hold-') } })
 const migrate = task({ locks: ['postgres'], run: () => mark('migrate') })
+const works = task({ locks: ['postgres'], run: ({ $ }) => $\`echo working; sleep 2; echo child >> marks\` })
+const serves = task({ runLocks: ['stack'], run: ({ $ }) => $\`echo working; sleep 2; echo child >> marks\` })
 const other = task({ locks: ['redis'], run: () => mark('other') })
 const pair = task({ locks: [{ name: 'pool', size: 2 }], run: async ({ signal, log }) => { mark('pair+'); log('holding'); await until(signal) } })
 const up = task({ runLocks: ['stack'], run: async ({ signal, log }) => { mark('up+'); log('holding'); await until(signal); mark('up-') } })
@@ -20,7 +22,7 @@ const down = task({ runLocks: ['stack'], needs: { inner }, run: () => mark('down
 // its tasks follow from the environment, as the services of compose files do
 const stack = definePack({ name: 'stack', tasks: ({ environment }) => ({
   show: task({ runLocks: ['stack'], run: () => mark('port ' + environment.PORT) }) }) })
-export default defineConfig({ name: '${project}', use: [stack], tasks: { hold, migrate, other, pair, up, down, inner } })
+export default defineConfig({ name: '${project}', use: [stack], tasks: { works, serves, hold, migrate, other, pair, up, down, inner } })
 `
 
 const locks = suite<{ test: Checkout }>('locks across processes')
@@ -58,6 +60,24 @@ locks('the lock of a killed process is taken over', async ({ test }) => {
   await first.ended
   await test.succeed(['run', 'migrate'])
   assert.is(marks(test), 'hold+ migrate')
+})
+
+locks('what a killed holder left running is ended before its lock is taken over', async ({ test }) => {
+  for (const [task, next] of [
+    ['works', 'migrate'],
+    ['serves', 'show'],
+  ] as const) {
+    test.write({ marks: '' })
+    const first = test.start(['run', task])
+    await first.seen(/working/)
+    first.signal('SIGKILL')
+    await first.ended
+    const { exitCode, stdout, stderr } = await test.run(['run', next])
+    assert.is(exitCode, 0, stdout + stderr)
+    assert.match(stdout + stderr, /Run \S+ was killed, and \d+ process(es)? of it went on: ended/)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    assert.not.match(marks(test), 'child')
+  }
 })
 
 locks('who waits can be interrupted', async ({ test }) => {

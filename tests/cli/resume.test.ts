@@ -1,6 +1,7 @@
 // deadline: 600s
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout } from '../support/checkout.ts'
@@ -230,6 +231,60 @@ kills('after resume each of 50 runs has every effect once, or after undo none', 
     for (let index = points.shift(); index !== undefined; index = points.shift()) await atOnePoint(index)
   }
   await Promise.all([work(), work(), work()])
+})
+
+/** Effects of child processes, which outlive a killed runner: a line each, that comes some time after the start. */
+const byChildren = (project: string) => `
+import { defineConfig, task } from 'devstack'
+import { existsSync, readFileSync } from 'node:fs'
+const lines = () => existsSync('effects') ? readFileSync('effects', 'utf8').trim().split('\\n') : []
+const effect = (name, needs, seconds) => task({ needs,
+  observe: () => lines().includes(name) ? { state: 'fresh', cause: 'is there', value: 1 } : { state: 'stale', cause: 'is not there' },
+  run: async ({ $ }) => { await $\`sleep \${seconds}; echo \${name} >> effects\`; return 1 },
+  undo: async ({ $ }) => { await $\`sleep \${seconds}; echo undo \${name} >> effects\` } })
+const a = effect('a', {}, 0.2), b = effect('b', {}, 0.3), c = effect('c', { a, b }, 0.2), d = effect('d', { c }, 0.1)
+const charged = effect('charged', {}, 2)
+export default defineConfig({ name: '${project}', concurrency: 2, tasks: { a, b, c, d, charged } })
+`
+
+async function withChildren(act: (test: Checkout, there: () => readonly string[]) => Promise<void>): Promise<void> {
+  const test = checkout({ name: 'orphans', files: (project) => ({ 'devstack.config.ts': byChildren(project) }) })
+  const file = join(test.directory, 'effects')
+  try {
+    await act(test, () => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').sort() : []))
+  } finally {
+    await test.remove()
+  }
+}
+
+kills('a child that outlives its runner is ended before the run is continued or undone', async () => {
+  for (const command of ['resume', 'undo']) {
+    await withChildren(async (test, there) => {
+      const running = test.start(['run', 'charged'])
+      await running.seen(/started/)
+      await sleep(300)
+      running.signal('SIGKILL')
+      await running.ended
+      const { exitCode, stderr, stdout } = await test.run([command])
+      assert.is(exitCode, 0, stderr)
+      assert.match(stderr + stdout, /Run \S+ was killed, and \d+ process(es)? of it went on: ended/)
+      await sleep(2500)
+      assert.equal(there(), command === 'resume' ? ['charged'] : [])
+    })
+  }
+})
+
+kills('after resume each of 8 runs has every effect of its children once', async () => {
+  for (let index = 0; index < 8; index += 1) {
+    await withChildren(async (test, there) => {
+      const ms = random(600)
+      await killed(test, ['run', 'd'], { ms })
+      const ended = await test.run(['resume'])
+      assert.ok(ended.exitCode === 0 || /has succeeded/.test(ended.stderr), ended.stdout + ended.stderr)
+      await sleep(350)
+      assert.equal(there(), ['a', 'b', 'c', 'd'], `killed after ${ms} ms`)
+    })
+  }
 })
 
 kills.run()

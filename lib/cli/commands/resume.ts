@@ -2,6 +2,7 @@ import type { Invocation } from '../args.ts'
 import { execute } from '../execute.ts'
 import type { Io } from '../io.ts'
 import { openConfig } from '../open-config.ts'
+import { endOrphansOf } from '../orphans.ts'
 import { prepareTargets } from '../prepare.ts'
 import { findResumable, readRun, recordedTargets } from '../recorded.ts'
 
@@ -16,6 +17,7 @@ export async function command({ options: given, operands }: Invocation, io: Io):
   const prepared = await prepareTargets({ loaded, options, targets, io })
   try {
     if (options.dryRun) return await (await import('./plan.ts')).printPlan({ ...prepared }, io, record.values)
+    await endOrphansOf(info.runId, { ...prepared, io, record })
     const { exitCode } = await execute({ ...prepared, io, continues: info.runId, recorded: record.values })
     return exitCode
   } finally {
