@@ -60,7 +60,7 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
       }
       host.emitNode(id, { type: 'undo-started' })
       const whole = Object.assign(context, { value }) as AnyContext & { value: unknown }
-      const undoing = bounded(boundsOf(node, options), () => node.definition.undo!(whole))
+      const undoing = bounded(boundsOf(node, options), async () => node.definition.undo!(whole))
       await settling(`The undo of task "${id}"`, undoing)
       ended = true
     } catch (thrown) {
