@@ -60,8 +60,8 @@ export async function undo(graph: Graph, options: UndoOptions, host: Host): Prom
       }
       host.emitNode(id, { type: 'undo-started' })
       const whole = Object.assign(context, { value }) as AnyContext & { value: unknown }
-      const undoing = bounded(boundsOf(node, options), async () => node.definition.undo!(whole))
-      await settling(`The undo of task "${id}"`, undoing)
+      const undoing = bounded(boundsOf(node, options), () => node.definition.undo!(whole))
+      await settling(`The undo of task "${id}"`, Promise.resolve(undoing))
       ended = true
     } catch (thrown) {
       const gone = options.begun?.has(id) && (await observe().catch(() => undefined))?.state === 'stale'
