@@ -74,6 +74,7 @@ export {
 } from './stack/compose.ts'
 export { handleOf } from './stack/container.ts'
 export { type BuiltImage, imageTask } from './stack/image.ts'
+export { claimProject } from './stack/owner.ts'
 export { type ServiceTasks, serviceHandle } from './stack/service.ts'
 export { type LockHolder, openLocks } from './state/locks.ts'
 export { type ProcessIdentity, parseIdentity, stateOf, thisProcess } from './state/processes.ts'

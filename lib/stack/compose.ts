@@ -10,7 +10,9 @@ import { DevstackError, suggest } from '../errors.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { labels, type ServiceHandle } from '../runtime/runtime.ts'
 import { type BuiltImage, imageTask, pulledImage } from './image.ts'
+import { claimForRun, type OwnerContext } from './owner.ts'
 import { type ServiceTasks, serviceTasks } from './service.ts'
+import { type SnapshotContext, snapshot } from './snapshot.ts'
 
 export interface StackOptions {
   readonly files: readonly string[]
@@ -27,6 +29,8 @@ export interface StackOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Services whose images are built although nothing changed, without layers of earlier builds. */
   readonly afresh?: readonly string[]
+  /** Told which services have containers, before the first network, volume or container is made; throws to refuse. */
+  readonly admit?: (present: readonly string[]) => void
 }
 
 /** What the folder of the project tells. */
@@ -59,7 +63,7 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
     projectName: project,
   })
   const before = options.before ?? {}
-  const ground = groundTask(model, project, before)
+  const ground = groundTask(model, project, options)
   const images = new Map<string, Task<BuiltImage>>()
   const maker = (reference: string): Need<BuiltImage> | undefined =>
     options.images?.[reference] ?? images.get(reference)
@@ -139,17 +143,25 @@ function require(model: ComposeModel, services: ReadonlyMap<string, ServiceTasks
   })
 }
 
-/** Networks and named volumes; reused while they are there. */
-function groundTask(model: ComposeModel, project: string, before: Needs): Task<undefined> {
+/** Networks and named volumes; reused while they are there. First of all it makes sure that the project is this checkout's. */
+function groundTask(model: ComposeModel, project: string, { before = {}, admit }: StackOptions): Task<undefined> {
   const networks = networkSpecs(model, project)
   const volumes = volumeSpecs(model, project)
+  const enter = async (context: OwnerContext & SnapshotContext): Promise<string | undefined> => {
+    const moved = await claimForRun(context)
+    admit?.((await snapshot(context)).flatMap((one) => one.labels[labels.service] ?? []))
+    return moved
+  }
   return task({
     description: 'Make networks and volumes',
     label: 'networks and volumes',
     needs: before,
     private: true,
     effect: 'create',
-    observe: async ({ runtime, signal }) => {
+    observe: async (context) => {
+      const { runtime, signal, log } = context
+      const moved = await enter(context)
+      if (moved !== undefined) log(`takes over what ${moved} made: that folder is gone, or has no config any more`)
       const filter = { [labels.project]: project }
       const [foundNetworks, foundVolumes] = await Promise.all([
         runtime.networks(filter, { signal }),
@@ -166,7 +178,13 @@ function groundTask(model: ComposeModel, project: string, before: Needs): Task<u
         cause: missing.length > 0 ? `${missing.join(', ')} missing` : 'external ones are looked for',
       }
     },
-    run: async ({ runtime, signal, project: { directory } }) => {
+    run: async (context) => {
+      const {
+        runtime,
+        signal,
+        project: { directory },
+      } = context
+      await enter(context)
       const own = { [labels.project]: project, [labels.directory]: directory }
       await Promise.all([
         ...networks.map(async (network) => {

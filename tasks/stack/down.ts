@@ -1,5 +1,14 @@
 /** `down`: stops and removes what `up` made, dependents first; data stays unless it is asked to go. */
-import { composeDependenciesOf, type LoadedStack, labels, type Needs, type Task, task, z } from '../../lib/index.ts'
+import {
+  claimProject,
+  composeDependenciesOf,
+  type LoadedStack,
+  labels,
+  type Needs,
+  type Task,
+  task,
+  z,
+} from '../../lib/index.ts'
 import { projectContainers, serviceOf } from './handles.ts'
 import { keep } from './history.ts'
 
@@ -25,6 +34,7 @@ export function downTask(load: () => Promise<LoadedStack>, after?: Needs): Task<
     },
     run: async (context) => {
       const { runtime, project, signal, log, progress } = context
+      await claimProject(context)
       const containers = await projectContainers(context)
       const order = await load().then(
         ({ model }) => composeDependenciesOf(model),
