@@ -4,7 +4,8 @@ import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from '
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
-import { DevstackError, messageOf, numberOf, type Task, task } from '../../lib/index.ts'
+import { type Ambient, DevstackError, messageOf, numberOf, type Project, type Task, task } from '../../lib/index.ts'
+import { historyFile } from './history.ts'
 
 /** What the stack needs to know about a checkout. */
 export const secretNames = [
@@ -41,7 +42,7 @@ export const portNames: Readonly<Record<string, number>> = {
 /** Blocks of ports are this far apart. */
 const blockStep = 50
 const blocks = 60
-const fileName = '.env.local'
+export const fileName = '.env.local'
 
 export interface CheckoutEnvironment {
   /** Every variable the stack needs, written already or not. */
@@ -137,6 +138,44 @@ function readFile(file: string): Record<string, string> {
   }
 }
 
+const takenBack = 'was gone; its passwords and ports are taken back from the running containers.'
+
+/** Those of `pending` that running containers know. Throws ENV_FILE_LOST when new ones would not open what is there. */
+async function recoverPending(
+  { file, pending }: CheckoutEnvironment,
+  context: Pick<Ambient, 'runtime' | 'project'> & { readonly signal: AbortSignal },
+): Promise<Readonly<Record<string, string>> | undefined> {
+  const missing = secretNames.filter((name) => pending[name] !== undefined)
+  if (missing.length === 0) return undefined
+  const { recoverVariables } = await import('./lost-environment.ts')
+  const found = await recoverVariables(file, missing, context)
+  return found && Object.fromEntries(Object.entries(found).filter(([name]) => pending[name] !== undefined))
+}
+
+/** Whether the stack was seen from this checkout before, and its file is gone now. Every command asks. */
+export function isEnvironmentLost({ directory, stateDirectory }: Project): boolean {
+  return !existsSync(join(directory, fileName)) && existsSync(historyFile({ stateDirectory }))
+}
+
+/**
+ * Writes a lost file again from what the running containers know, and says so. Nothing where they do not tell, or no
+ * engine answers: whoever needs new passwords looks again, and refuses.
+ */
+export async function takeBackEnvironment(
+  context: Pick<Ambient, 'runtime' | 'project'> & { note(text: string): void; readonly signal: AbortSignal },
+): Promise<void> {
+  const { project, note } = context
+  // a run that is planned goes on with what it was planned with: its own first step looks
+  if (made.has(join(project.directory, fileName))) return
+  const found = await checkoutEnvironment(project.directory, project.environment, project.name)
+  const recovered = await recoverPending(found, context).catch(() => undefined)
+  // another look may find the containers running
+  made.clear()
+  if (!recovered) return
+  writeVariables(found.file, recovered)
+  note(`${fileName} ${takenBack}`)
+}
+
 /** The task that writes `.env.local`, for whoever needs the stack's variables. */
 export function environmentTask(place: {
   directory: string
@@ -150,27 +189,40 @@ export function environmentTask(place: {
     label: 'environment',
     private: true,
     effect: 'create',
-    observe: async ({ secret }) => {
-      const { pending, variables } = await read()
+    observe: async (context) => {
+      const { secret } = context
+      const { pending, variables, file } = await read()
       for (const name of secretNames) secret(variables[name]!)
       const names = Object.keys(pending)
       if (names.length === 0) return { state: 'fresh', cause: `${fileName} has everything`, value: undefined }
-      return {
-        state: 'stale',
-        cause: existsSync(join(place.directory, fileName))
-          ? `${fileName} has no ${names[0]}`
-          : `there is no ${fileName}`,
-      }
+      const cause = existsSync(file) ? `${fileName} has no ${names[0]}` : `there is no ${fileName}`
+      const missing = secretNames.filter((name) => pending[name] !== undefined)
+      const { mayRecover } = await import('./lost-environment.ts')
+      const told = missing.length > 0 && (await mayRecover(file, missing, context))
+      return { state: 'stale', cause: told ? `${cause}: the running containers tell what was in it` : cause }
     },
-    run: async ({ log }) => {
-      const { pending, file } = await read()
-      write(file, pending)
+    run: async (context) => {
+      const found = await read()
+      const { pending, file } = found
+      const recovered = await recoverPending(found, context)
+      writeVariables(file, recovered ?? pending)
+      if (recovered) {
+        // this run was planned with others
+        throw new DevstackError({
+          kind: 'state',
+          code: 'ENV_FILE_TAKEN_BACK',
+          message: `${file} ${takenBack}`,
+          hint: 'Nothing else was changed. Run the command again.',
+        })
+      }
+      const { log } = context
       log(`wrote ${Object.keys(pending).length} variables to ${fileName}`)
     },
   })
 }
 
-function write(file: string, pending: Readonly<Record<string, string>>): void {
+/** Adds the variables to the file, whole or not at all. Throws ENV_FILE_CHANGED, ENV_FILE_UNWRITABLE. */
+export function writeVariables(file: string, pending: Readonly<Record<string, string>>): void {
   const before = existsSync(file)
     ? readFileSync(file, 'utf8')
     : '# Made by devstack for this checkout alone. Keep it out of version control.\n'

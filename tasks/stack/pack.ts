@@ -21,7 +21,13 @@ import { type StackPack, serviceReference } from './compose.ts'
 import { debugTask } from './debug.ts'
 import { devTask } from './dev.ts'
 import { downTask } from './down.ts'
-import { checkoutEnvironment, environmentTask, secretNames } from './environment.ts'
+import {
+  checkoutEnvironment,
+  environmentTask,
+  isEnvironmentLost,
+  secretNames,
+  takeBackEnvironment,
+} from './environment.ts'
 import { execTask } from './exec.ts'
 import { postgresReplicated, sentinelsAgree, serviceGates } from './gates.ts'
 import { projectContainers, serviceOf } from './handles.ts'
@@ -59,7 +65,12 @@ export function haStack(options: HaStackOptions = {}): StackPack {
   const pack = definePack({
     name: 'stack',
     secrets: secretNames,
-    recover: async (context) => (await import('./notice.ts')).noticeJump(context),
+    urgent: isEnvironmentLost,
+    recover: async (context) => {
+      if (isEnvironmentLost(context.project)) await takeBackEnvironment(context)
+      const { noticeJump } = await import('./notice.ts')
+      noticeJump(context)
+    },
     tasks: (context) => {
       used = new HaStack(options, context)
       return stackTasks(used)
