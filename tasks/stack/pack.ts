@@ -4,6 +4,7 @@ import {
   type BuiltImage,
   type ContainerGate,
   composeDependenciesOf,
+  DevstackError,
   definePack,
   imageTask,
   type LoadedStack,
@@ -86,7 +87,7 @@ function stackTasks(stack: HaStack): Record<string, Task> {
   const models = new Map<boolean, Promise<ReadonlyMap<string, readonly string[]>>>()
   /** What depends on what in the form of the stack that these services belong to; the files are read once. */
   const modelFor = (present: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> => {
-    const fast = present.length > 0 && !present.some((name) => name.startsWith('etcd'))
+    const fast = present.some(isFastService) && !present.some(isHaService)
     let model = models.get(fast)
     if (!model) {
       model = stack.load({ ...defaults, fast }).then((loaded) => composeDependenciesOf(loaded.model))
@@ -161,6 +162,26 @@ type Mode = UpParams & { readonly dev?: boolean }
 
 const defaults: UpParams = { fast: false, ephemeral: false }
 
+/** Whether the files of the one form of the stack name such a service; no name is in both. */
+function isFastService(name: string): boolean {
+  return name === 'postgres' || name === 'redis'
+}
+
+function isHaService(name: string): boolean {
+  return /^(?:etcd|postgres|redis|sentinel)\d$/.test(name)
+}
+
+/** Both forms publish the same ports, and each has data of its own. */
+function otherForm(fast: boolean, present: readonly string[]): DevstackError {
+  const [here, asked] = fast ? ['HA stack', 'fast mode'] : ['fast mode', 'HA stack']
+  return new DevstackError({
+    kind: 'state',
+    code: 'STACK_OTHER_FORM',
+    message: `The ${here} is up here (${present.join(', ')}). The ${asked} needs its ports, and has data of its own.`,
+    hint: `Take it down first; its data stays: devstack run down`,
+  })
+}
+
 /** The stack's files, read when a task first asks for them: other commands start without. */
 class HaStack {
   readonly environment: Task<undefined>
@@ -218,8 +239,13 @@ class HaStack {
     const own = params.fast ? ['fast.yml'] : params.ephemeral ? ['stack.yml', 'ephemeral.yml'] : ['stack.yml']
     if (applications) own.push('applications.yml')
     if (applications && params.dev) own.push('dev.yml')
-    return loadStack(
+    const loaded: LoadedStack = await loadStack(
       {
+        admit: (present) => {
+          const others = present.filter(params.fast ? isHaService : isFastService)
+          // a service of the user's own may have such a name
+          if (others.some((name) => !loaded.model.services[name])) throw otherForm(params.fast, others)
+        },
         files: [
           ...own.map((file) => join(root, 'compose', file)),
           ...(this.#options.files ?? []),
@@ -236,6 +262,7 @@ class HaStack {
       },
       this.#place,
     )
+    return loaded
   }
 
   /** Conditions over several services, as tasks that `up` needs. */
