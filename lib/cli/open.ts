@@ -1,7 +1,7 @@
 /** From an invocation to a loaded config and a session. */
 import { existsSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { dirname, join, resolve } from 'node:path'
+import { type LoadedConfig, loadConfig, type VariablesReader } from '../config/load.ts'
 import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { redactorOf } from '../session/secrets.ts'
@@ -28,6 +28,7 @@ export async function readConfig(options: Options, io: Io): Promise<LoadedConfig
     environment: io.environment,
     placeOf: async (thrown, file) => (await import('./place.ts')).placeOfThrown(thrown, file),
     composePack: async (files) => (await import('../../tasks/index.ts')).compose(files),
+    readVariables,
   })
   await writeCompletionCache({
     stateDirectory: join(loaded.directory, '.devstack'),
@@ -39,6 +40,12 @@ export async function readConfig(options: Options, io: Io): Promise<LoadedConfig
     })),
   })
   return loaded
+}
+
+/** Env files in the syntax of compose files. */
+export const readVariables: VariablesReader = async ({ file, text }, environment, earlier) => {
+  const { parseEnvironment } = await import('../compose/environment.ts')
+  return parseEnvironment({ file, path: file, text, directory: dirname(file), environment }, 'default', earlier)
 }
 
 export interface SessionOptions {

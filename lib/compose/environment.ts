@@ -6,15 +6,21 @@ type Variables = Readonly<Record<string, string>>
 /**
  * Variables of a `.env` file or an `env_file`: `KEY=value`, `export KEY=value`, `#` comments, 'literal' and "escaped, ${interpolated}"
  * values that may span lines, unquoted values interpolated and cut at ` #`. A key alone takes its value from `source.environment`, or
- * is left out. `${NAME}` looks in `source.environment` first, then above in the file. `raw` takes every value as it stands.
+ * is left out. `${NAME}` looks in `source.environment` first, then above in the file, then in `earlier` files' variables. `raw` takes
+ * every value as it stands.
  */
-export function parseEnvironment(source: Source, format: 'default' | 'raw' = 'default'): Variables {
+export function parseEnvironment(
+  source: Source,
+  format: 'default' | 'raw' = 'default',
+  earlier: Variables = {},
+): Variables {
   const { text, environment } = source
   const values = new Map<string, string>()
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0
 
   function lookup(name: string): string | undefined {
-    return Object.hasOwn(environment, name) ? environment[name] : values.get(name)
+    if (Object.hasOwn(environment, name)) return environment[name]
+    return values.get(name) ?? (Object.hasOwn(earlier, name) ? earlier[name] : undefined)
   }
 
   function expand(value: string, offset: number): string {

@@ -30,7 +30,16 @@ export interface LoadOptions {
   readonly placeOf?: (thrown: unknown, file: string) => Promise<Place>
   /** Makes a pack of compose files, for YAML configs. */
   readonly composePack?: (files: readonly string[]) => Promise<Pack>
+  /** Reads env files that are more than plain `NAME=value` lines; without it Node's own reader does. */
+  readonly readVariables?: VariablesReader
 }
+
+/** Variables of an env file's text. `${NAME}` is looked up in `environment`, then above in the text, then in `earlier` files. */
+export type VariablesReader = (
+  source: { readonly file: string; readonly text: string },
+  environment: Readonly<Record<string, string>>,
+  earlier: Readonly<Record<string, string>>,
+) => Promise<Readonly<Record<string, string>>>
 
 export interface LoadedConfig {
   readonly file: string
@@ -58,7 +67,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   }
   const { config, compose } = await read(file, options)
   const directory = rootOf(file)
-  const environment = readEnvironment(directory, config.envFiles ?? usualEnvFiles, options.environment)
+  const environment = await readProjectEnvironment(directory, config.envFiles ?? usualEnvFiles, options)
   const registry = new Registry()
   const into: Gathered = { environments: [environment], secrets: [], files: [file], packs: [] }
   let name = config.name
@@ -159,7 +168,10 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
     const child = into.included.get(included) ?? (await read(included, into.options))
     into.included.set(included, child)
     const root = rootOf(included)
-    const files = readEnvironment(root, child.config.envFiles ?? usualEnvFiles, {})
+    const files = await readProjectEnvironment(root, child.config.envFiles ?? usualEnvFiles, {
+      ...into.options,
+      environment: {},
+    })
     const variables = { ...environment, ...files, ...into.options.environment }
     into.environments.push(variables)
     await register(
@@ -297,7 +309,27 @@ export function projectName(directory: string): string {
   return `${folder.slice(0, 24)}-${createHash('sha256').update(directory).digest('hex').slice(0, 4)}`
 }
 
-/** The environment with the files' variables below it; a later file wins, a missing one is nothing. */
+/** Lines that every reader of env files takes alike: loading the one of compose files costs more than reading these. */
+const plainVariables = /^(?:#.*|[A-Za-z_]\w*=[^\s'"`#$\\]*|)$/
+
+/** The environment with the files' variables below it, as compose files are given them; a later file wins, a missing one is nothing. */
+export async function readProjectEnvironment(
+  directory: string,
+  files: readonly string[],
+  { environment, readVariables }: Pick<LoadOptions, 'environment' | 'readVariables'>,
+): Promise<Record<string, string>> {
+  const merged: Record<string, string> = {}
+  for (const name of files) {
+    const file = resolve(directory, name)
+    const text = readEnvironmentText(file)
+    if (text === undefined) continue
+    const plain = !readVariables || text.split(/\r?\n/).every((line) => plainVariables.test(line))
+    Object.assign(merged, plain ? parseEnv(text) : await readVariables({ file, text }, environment, merged))
+  }
+  return { ...merged, ...environment }
+}
+
+/** The environment with the variables of a task's own env files below it, read by Node; a later file wins, a missing one is nothing. */
 export function readEnvironment(
   directory: string,
   files: readonly string[],
@@ -305,19 +337,23 @@ export function readEnvironment(
 ): Record<string, string> {
   const merged: Record<string, string> = {}
   for (const name of files) {
-    const file = resolve(directory, name)
-    if (!existsSync(file)) continue
-    try {
-      Object.assign(merged, parseEnv(readFileSync(file, 'utf8')))
-    } catch (thrown) {
-      throw new DevstackError({
-        kind: 'config',
-        code: 'ENV_FILE_UNREADABLE',
-        message: `${file} can not be read: ${messageOf(thrown)}`,
-        hint: `Check who owns it and its mode: ls -l ${file}`,
-        cause: thrown,
-      })
-    }
+    const text = readEnvironmentText(resolve(directory, name))
+    if (text !== undefined) Object.assign(merged, parseEnv(text))
   }
   return { ...merged, ...environment }
+}
+
+function readEnvironmentText(file: string): string | undefined {
+  if (!existsSync(file)) return undefined
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (thrown) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'ENV_FILE_UNREADABLE',
+      message: `${file} can not be read: ${messageOf(thrown)}`,
+      hint: `Check what it is, who owns it and its mode: ls -ld ${file}`,
+      cause: thrown,
+    })
+  }
 }

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { projectName, readEnvironment } from '../../config/load.ts'
+import { projectName, readProjectEnvironment } from '../../config/load.ts'
 import { DevstackError } from '../../errors.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
-import { directoryOf } from '../open.ts'
+import { directoryOf, readVariables } from '../open.ts'
 
 const usual = ['compose.yaml', 'compose.yml', 'docker-compose.yaml', 'docker-compose.yml']
 
@@ -21,14 +21,13 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
     })
   }
   const { formatConfig, loadCompose } = await import('../../compose/index.ts')
-  const environment =
-    options.envFile === undefined
-      ? io.environment
-      : { ...readEnvironment(directory, options.envFile, {}), ...io.environment }
+  const read = (names: readonly string[], environment: Io['environment']) =>
+    readProjectEnvironment(directory, names, { environment, readVariables })
+  const environment = await read(options.envFile ?? [], io.environment)
   const model = await loadCompose({
     files: files.map((file) => resolve(directory, file)),
     directory,
-    environment: { ...readEnvironment(directory, ['.env', '.env.local'], {}), ...environment },
+    environment: await read(['.env', '.env.local'], environment),
     profiles: options.profile ?? [],
     projectName: projectName(directory),
   })

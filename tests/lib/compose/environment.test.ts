@@ -43,6 +43,14 @@ for (const [text, expected] of cases) {
   test(`${JSON.stringify(text)} is read`, () => assert.equal(parseEnvironment(source(text, { GIVEN: 'g' })), expected))
 }
 
+test('a variable of an earlier file counts until the file sets it itself', () => {
+  const read = parseEnvironment(source('A=$V\nV=new\nB=$V\nC=$GIVEN', { GIVEN: 'g' }), 'default', {
+    V: 'old',
+    GIVEN: 'x',
+  })
+  assert.equal(read, { A: 'old', V: 'new', B: 'new', C: 'g' })
+})
+
 test('raw values stand as they are', () => {
   const text = `A="x" # y\nB=$C\n# note\nD='`
   assert.equal(parseEnvironment(source(text), 'raw'), { A: '"x" # y', B: '$C', D: "'" })
