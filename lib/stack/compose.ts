@@ -6,7 +6,7 @@ import { networkSpecs, volumeSpecs } from '../compose/shared.ts'
 import { buildOptions, composeDependencies, containerSpec, imageOf } from '../compose/spec.ts'
 import { task } from '../config/define.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
-import { DevstackError, suggest } from '../errors.ts'
+import { DevstackError, formatPlace, suggest } from '../errors.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { labels, type ServiceHandle } from '../runtime/runtime.ts'
 import { type BuiltImage, imageTask, pulledImage } from './image.ts'
@@ -152,6 +152,14 @@ function groundTask(model: ComposeModel, project: string, { before = {}, admit }
     admit?.((await snapshot(context)).flatMap((one) => one.labels[labels.service] ?? []))
     return moved
   }
+  let warnedIn = ''
+  /** Once a run, by the one task that all services of the files need. */
+  const warn = ({ runId, note }: { readonly runId: string; note(text: string): void }): void => {
+    if (warnedIn === runId) return
+    warnedIn = runId
+    for (const { message, place } of model.warnings)
+      note(`Warning: ${message}${place ? ` (${formatPlace(place)})` : ''}.`)
+  }
   return task({
     description: 'Make networks and volumes',
     label: 'networks and volumes',
@@ -160,6 +168,7 @@ function groundTask(model: ComposeModel, project: string, { before = {}, admit }
     effect: 'create',
     observe: async (context) => {
       const { runtime, signal, log } = context
+      warn(context)
       const moved = await enter(context)
       if (moved !== undefined) log(`takes over what ${moved} made: that folder is gone, or has no config any more`)
       const filter = { [labels.project]: project }
@@ -184,6 +193,7 @@ function groundTask(model: ComposeModel, project: string, { before = {}, admit }
         signal,
         project: { directory },
       } = context
+      warn(context)
       await enter(context)
       const own = { [labels.project]: project, [labels.directory]: directory }
       await Promise.all([

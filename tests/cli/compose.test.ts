@@ -40,4 +40,15 @@ test('a line of .env that is none is told with its place', async ({ test: place 
     assert.match(await place.refused(args), /A quoted value is not closed\n.*\.env:2:3/)
 })
 
+test('a variable that is not set is one warning with its place', async ({ test: place }) => {
+  place.write({
+    ...config(),
+    'compose.yaml': 'services:\n  a:\n    image: debian\n    command: [sleep, "${UNSET}", "${UNSET}", "${UNSET-1}"]\n',
+  })
+  const { exitCode, stderr } = await place.run(['compose', 'config'])
+  assert.is(exitCode, 0)
+  const warning = /^Warning: The variable UNSET is not set: it counts as empty \(.*compose\.yaml:4:22\)\.\n$/
+  assert.match(stderr, warning)
+})
+
 test.run()

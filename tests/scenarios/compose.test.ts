@@ -75,6 +75,24 @@ volumes: { data: {} }
   assert.equal(await inventory(place.project), { containers: [], networks: [], volumes: [] })
 })
 
+test('a variable that is not set is one warning of the run, also when nothing is left to do', async () => {
+  const place = stackOf(`services:
+  a:${sleeper}
+    labels: { note: "\${UNSET}", other: "\${UNSET}" }
+  b:${sleeper}
+`)
+  for (const args of [
+    ['run', 'up'],
+    ['run', 'up'],
+  ])
+    assert.equal((await place.succeed(args)).match(/Warning: The variable .*/g)?.length, 1)
+  assert.match(
+    await place.succeed(['run', 'up']),
+    /Warning: The variable UNSET is not set: it counts as empty \(.*compose\.yaml:8:21\)\./,
+  )
+  await place.succeed(['run', 'down', '--volumes', '--yes'])
+})
+
 test('a task of the config needs a service of the file', async () => {
   const place = stackOf(
     `services:\n  db:${sleeper}\n`,

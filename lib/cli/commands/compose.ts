@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { projectName, readProjectEnvironment } from '../../config/load.ts'
-import { DevstackError } from '../../errors.ts'
+import { DevstackError, formatPlace } from '../../errors.ts'
 import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
 import { directoryOf, readVariables } from '../open.ts'
@@ -31,6 +31,8 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
     profiles: options.profile ?? [],
     projectName: projectName(directory),
   })
+  for (const { message, place } of model.warnings)
+    io.stderr.write(`Warning: ${message}${place ? ` (${formatPlace(place)})` : ''}.\n`)
   const text = await formatConfig(model, options.format === 'json' ? 'json' : 'yaml')
   io.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
   return 0
