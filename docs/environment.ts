@@ -6,8 +6,9 @@ export const purposes: Readonly<Record<string, string>> = {
   CI: 'When set, progress is shown as plain lines.',
   COLUMNS: 'Width of the output where the terminal does not tell it.',
   COMPOSE_FILE: 'Compose files to read when none is named, separated by `:`.',
-  COMPOSE_PROFILES: 'Profiles of the compose files that are switched on, separated by commas.',
-  COMPOSE_PROJECT_NAME: 'Name of the project, as for `docker compose`.',
+  COMPOSE_PROFILES:
+    'Profiles of the compose files that are switched on unless the config says which, separated by commas.',
+  COMPOSE_PROJECT_NAME: 'Name of the project when the config has no `name`, as for `docker compose`.',
   CONTAINER_HOST: "Address of Podman's socket, asked after Docker's.",
   DEVSTACK_NEWER_NODE: 'Set by devstack itself when it has started a newer Node; not for use.',
   DOCKER_CERT_PATH: 'Folder of the certificates for an engine behind TLS.',

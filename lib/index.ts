@@ -71,6 +71,7 @@ export {
   numberOf,
   type StackOptions,
   type StackPlace,
+  stackName,
 } from './stack/compose.ts'
 export { handleOf } from './stack/container.ts'
 export { type BuiltImage, imageTask } from './stack/image.ts'

@@ -32,7 +32,7 @@ const rules: Readonly<Record<string, Rule>> = {
   context: { uses: [], types: ['engine', 'runtime'] },
   report: { uses: ['errors', 'engine'] },
   state: { uses: ['errors', 'engine'] },
-  config: { uses: ['errors', 'engine'], types: ['context'] },
+  config: { uses: ['errors', 'engine'], types: ['context', 'compose'] },
   runtime: { uses: ['errors'], types: ['engine'] },
   docker: { uses: ['errors', 'runtime'], types: ['engine'] },
   gate: { uses: ['errors', 'engine', 'runtime'] },

@@ -42,15 +42,7 @@ export async function loadCompose(options: LoadOptions): Promise<ComposeModel> {
   const { environment, files } = await withDotEnv(directory, options.environment)
   const project = new Project()
   project.files.push(...files)
-  const requests = options.files.map(
-    (file): FileRequest => ({
-      path: absolute(directory, file),
-      shown: file,
-      role: 'compose file',
-      directory,
-      environment,
-    }),
-  )
+  const requests = requestsFor(options.files, directory, environment)
   const name = await projectName(project, requests, options.projectName ?? environment['COMPOSE_PROJECT_NAME'])
   environment['COMPOSE_PROJECT_NAME'] = name ?? defaultProjectName(directory)
   const root = await project.load(requests)
@@ -80,6 +72,28 @@ export async function loadCompose(options: LoadOptions): Promise<ComposeModel> {
   }
   checkModel(checked.data, spots)
   return freeze(checked.data) as ComposeModel
+}
+
+function requestsFor(
+  files: readonly string[],
+  directory: string,
+  environment: LoadOptions['environment'],
+): readonly FileRequest[] {
+  return files.map((file) => ({
+    path: absolute(directory, file),
+    shown: file,
+    role: 'compose file',
+    directory,
+    environment,
+  }))
+}
+
+/** The `name:` of compose files, the last one that has any; undefined without. Throws as `loadCompose` does. */
+export async function composeName(
+  options: Pick<LoadOptions, 'files' | 'directory' | 'environment'>,
+): Promise<string | undefined> {
+  const { environment } = await withDotEnv(options.directory, options.environment)
+  return projectName(new Project(), requestsFor(options.files, options.directory, environment), undefined)
 }
 
 /** The project's name as far as somebody gave one; of several files the last one counts. */

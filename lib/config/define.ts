@@ -1,6 +1,7 @@
 /** What a config is made of: tasks by name, packs, and settings. */
 
 import type { ProcessOutput } from 'zx'
+import type { ComposeModel } from '../compose/schema.ts'
 import type { Ambient, Project } from '../context.ts'
 import {
   type AnyDefinition,
@@ -30,6 +31,10 @@ export interface Pack {
   readonly kind: 'pack'
   readonly name: string
   readonly tasks: TaskTree | ((context: PackContext) => TaskTree | Promise<TaskTree>)
+  /** The name its files give the project, for a config without one. Every command asks, so it must cost next to nothing. */
+  readonly projectName?: (context: Omit<PackContext, 'project'>) => Promise<string | undefined>
+  /** The compose files as its `up` uses them, for `devstack compose config`; asked after `tasks`. */
+  readonly model?: () => Promise<ComposeModel>
   /** Names of environment variables whose values are masked everywhere. */
   readonly secrets?: readonly string[]
   /** Called before any run: notices what a killed run left (an unhealed fault, a half-done restore), mends it and says so. */
@@ -44,7 +49,10 @@ export interface Pack {
 }
 
 export interface Config {
-  /** Name of the project; default `<folder>-<4 hex of its path>`. Lower-case letters, digits, `-`. */
+  /**
+   * Name of the project: lower-case letters, digits, `-`. Default: COMPOSE_PROJECT_NAME, else the `name:` of the files of
+   * `compose()`, else `<folder>-<4 hex of its path>`.
+   */
   readonly name?: string
   readonly use?: readonly Pack[]
   readonly tasks?: TaskTree

@@ -70,14 +70,23 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const environment = await readProjectEnvironment(directory, config.envFiles ?? usualEnvFiles, options)
   const registry = new Registry()
   const into: Gathered = { environments: [environment], secrets: [], files: [file], packs: [] }
-  let name = config.name
+  let name = config.name ?? namedByEnvironment(environment)
   const project = (): string => {
     name ??= projectName(directory)
     return name
   }
   await register(
     { config, compose, file, directory, environment, including: [file] },
-    { ...into, options, project, registry, included: new Map() },
+    {
+      ...into,
+      options,
+      project,
+      nameBy: async (pack) => {
+        name ??= await pack.projectName?.({ directory, environment })
+      },
+      registry,
+      included: new Map(),
+    },
   )
   return {
     file,
@@ -104,6 +113,8 @@ interface Registration extends Gathered {
   readonly options: LoadOptions
   /** Told when asked: without engine or packs nobody needs it, and the hash in it costs more than loading the config. */
   readonly project: () => string
+  /** Takes the project's name from the pack when nobody gave one. */
+  readonly nameBy: (pack: Pack) => Promise<void>
   readonly registry: Registry
   /** By file: a config that is included twice has its tasks once. */
   readonly included: Map<string, Awaited<ReturnType<typeof read>>>
@@ -127,6 +138,7 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
   into.secrets.push(...(config.secrets ?? []))
   const packs = [...(config.use ?? [])]
   if (compose.length > 0 && into.options.composePack) packs.push(await into.options.composePack(compose))
+  if (own === undefined) for (const pack of packs) await into.nameBy(pack)
   for (const pack of packs) {
     const context: PackContext = {
       directory,
@@ -297,6 +309,21 @@ function readText(file: string): string {
       cause: thrown,
     })
   }
+}
+
+const projectNamePattern = /^[a-z0-9][a-z0-9_-]*$/
+
+/** COMPOSE_PROJECT_NAME, as docker compose takes it; empty is none. */
+function namedByEnvironment(environment: Readonly<Record<string, string>>): string | undefined {
+  const name = environment['COMPOSE_PROJECT_NAME']
+  if (!name) return undefined
+  if (projectNamePattern.test(name)) return name
+  throw new DevstackError({
+    kind: 'config',
+    code: 'PROJECT_NAME_INVALID',
+    message: `COMPOSE_PROJECT_NAME is "${name}", which can not be a project's name.`,
+    hint: 'It begins with a letter or digit and holds a-z, 0-9, _ and - only.',
+  })
 }
 
 /** `<folder>-<4 hex of its path>`: two checkouts of one repository never share containers. */

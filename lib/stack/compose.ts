@@ -1,5 +1,6 @@
 /** `compose('compose.yaml')`: the services of compose files as tasks with gates on their edges. */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import type { ComposeModel, ComposeService } from '../compose/schema.ts'
 import { networkSpecs, volumeSpecs } from '../compose/shared.ts'
@@ -18,6 +19,7 @@ export interface StackOptions {
   readonly files: readonly string[]
   /** What relative paths in the files are relative to; default the first file's folder, as in docker compose. */
   readonly directory?: string
+  /** Default: COMPOSE_PROFILES. */
   readonly profiles?: readonly string[]
   /** Gates of services in place of their own healthchecks. */
   readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
@@ -59,7 +61,7 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
     files: options.files.map((file) => resolve(directory, file)),
     directory: options.directory ?? dirname(resolve(directory, options.files[0] ?? '.')),
     environment: { DEVSTACK_PROJECT: project, ...place.environment, ...options.environment },
-    profiles: options.profiles ?? [],
+    ...(options.profiles ? { profiles: options.profiles } : {}),
     projectName: project,
   })
   const before = options.before ?? {}
@@ -120,6 +122,25 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
         }),
       )
     },
+  }
+}
+
+/**
+ * The `name:` of compose files, relative to the place; undefined without one, and when the files can not be read: whoever
+ * loads them says so. YAML is parsed only when a line looks like it.
+ */
+export async function stackName(
+  files: readonly string[],
+  { directory, environment }: Omit<StackPlace, 'project'>,
+): Promise<string | undefined> {
+  const paths = files.map((file) => resolve(directory, file))
+  try {
+    if (!paths.some((path) => /^["']?name["']?[ \t]*:|^\s*\{/m.test(readFileSync(path, 'utf8')))) return undefined
+    const { composeName } = await import('../compose/load.ts')
+    return await composeName({ files: paths, directory: dirname(paths[0]!), environment })
+  } catch (thrown) {
+    if (thrown instanceof DevstackError && thrown.code === 'COMPOSE_NAME') throw thrown
+    return undefined
   }
 }
 

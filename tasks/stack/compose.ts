@@ -8,6 +8,7 @@ import {
   type Pack,
   type PackContext,
   type ServiceHandle,
+  stackName,
   type Task,
   type TaskReference,
 } from '../../lib/index.ts'
@@ -18,7 +19,7 @@ import { logsTask } from './logs.ts'
 import { upTask } from './up.ts'
 
 export interface ComposeOptions {
-  /** Services of these profiles, too. */
+  /** Services of these profiles, too; default: COMPOSE_PROFILES. */
   readonly profiles?: readonly string[]
   /** Conditions of services in place of their own healthchecks. */
   readonly gates?: Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
@@ -71,7 +72,9 @@ export function compose(files: string | readonly string[], options: ComposeOptio
   }
   const pack = definePack({
     name: `compose ${list.join(' ')}`,
+    projectName: (place) => stackName(list, place),
     tasks: (place) => composeTasks(open(place)),
+    model: async () => (await loading!()).model,
   })
   return {
     ...pack,

@@ -76,6 +76,7 @@ export function haStack(options: HaStackOptions = {}): StackPack {
       used = new HaStack(options, context)
       return stackTasks(used)
     },
+    model: async () => (await used!.load(defaults)).model,
   })
   return { ...pack, service: (name) => serviceReference(name, 'haStack()', () => used?.load(defaults)) }
 }

@@ -51,4 +51,73 @@ test('a variable that is not set is one warning with its place', async ({ test: 
   assert.match(stderr, warning)
 })
 
+const twoServices = `services:
+  a: { image: debian, network_mode: none }
+  b: { image: debian, network_mode: none, profiles: [more] }
+`
+
+async function shown(place: Checkout, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
+  const model = JSON.parse(await place.succeed(['compose', 'config', '--format', 'json', ...args], { env }))
+  return { name: model.name as string, services: Object.keys(model.services) }
+}
+
+test("the project's name: the config's, else the variable, else the file's, else the folder's", async ({
+  test: place,
+}) => {
+  const folder = /^dst-composecli-.*-[0-9a-f]{4}$/
+  place.write({ ...config("name: 'config',"), 'compose.yaml': `name: file-\${X:-x}\n${twoServices}` })
+  const variable = { COMPOSE_PROJECT_NAME: 'variable' }
+  assert.is((await shown(place, [], variable)).name, 'config')
+  place.write(config())
+  assert.is((await shown(place, [], variable)).name, 'variable')
+  assert.is((await shown(place, [], { X: 'y' })).name, 'file-y')
+  place.write({ 'more.yaml': 'services:\n  a: { image: other }\n' })
+  assert.is((await shown(place, ['--file', 'compose.yaml', '--file', 'more.yaml'])).name, 'file-x')
+  place.write({ 'compose.yaml': twoServices })
+  assert.match((await shown(place)).name, folder)
+  assert.match(
+    await place.refused(['list'], { env: { COMPOSE_PROJECT_NAME: 'Not One' } }),
+    /COMPOSE_PROJECT_NAME is "Not One"/,
+  )
+  place.write({ 'compose.yaml': `name: Not One\n${twoServices}` })
+  assert.match(await place.refused(['plan', 'up']), /"Not One" can not be a project's name\n.*compose\.yaml:1:7/)
+})
+
+test('a run takes the name and the profiles that compose config shows', async ({ test: place }) => {
+  place.write({
+    'compose.yaml': `name: file\n${twoServices}`,
+    'devstack.config.ts': `import { defineConfig, task } from 'devstack'
+import { compose } from 'devstack/packs'
+export default defineConfig({ use: [compose('compose.yaml')], tasks: { who: task({ run: ({ project, note }) => note(project.name) }) } })
+`,
+  })
+  assert.match(await place.succeed(['run', 'who']), /^file$/m)
+  assert.match(await place.succeed(['run', 'who'], { env: { COMPOSE_PROJECT_NAME: 'variable' } }), /^variable$/m)
+  const graph = ['graph', 'up', '--format', 'mermaid']
+  assert.not.match(await place.succeed(graph), '"b"')
+  assert.match(await place.succeed(graph, { env: { COMPOSE_PROFILES: 'other, more' } }), '"b"')
+  assert.equal((await shown(place)).services, ['a'])
+  assert.equal((await shown(place, [], { COMPOSE_PROFILES: 'more' })).services, ['a', 'b'])
+  assert.equal((await shown(place, ['--profile', 'more'], { COMPOSE_PROFILES: 'other' })).services, ['a', 'b'])
+})
+
+test('compose config takes the override file, and the stack of the config', async ({ test: place }) => {
+  place.write({ 'compose.yaml': twoServices, 'compose.override.yaml': 'services:\n  c: { image: debian }\n' })
+  assert.equal((await shown(place)).services, ['a', 'c'])
+  assert.equal((await shown(place, ['--file', 'compose.yaml'])).services, ['a'])
+  place.write(config())
+  assert.equal((await shown(place)).services, ['a'], 'the config names one file')
+  place.write({ 'devstack.config.ts': config()['devstack.config.ts'].replace("compose('", "compose('no-") })
+  assert.match(await place.refused(['compose', 'config']), 'no-compose.yaml does not exist')
+  place.write({
+    'devstack.config.ts': `import { defineConfig } from 'devstack'
+import { haStack } from 'devstack/packs'
+export default defineConfig({ name: 'ha', use: [haStack({ applications: false })] })
+`,
+  })
+  const stack = await shown(place)
+  assert.is(stack.name, 'ha')
+  assert.is(stack.services.length, 12)
+})
+
 test.run()
