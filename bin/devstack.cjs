@@ -1,4 +1,6 @@
-#!/usr/bin/env node
+#!/bin/sh
+':' //; exec node -- "$0" "$@"
+// The line above is a string to Node and a command to sh: without `--`, Node takes an `--env-file` of ours for its own.
 // Plain JavaScript that every Node reads: finds a Node that is new enough, then starts the command line.
 const { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs')
 const module_ = require('node:module')

@@ -16,7 +16,7 @@ export async function startWithNewerNode(root) {
     process.exitCode = 2
     return
   }
-  const child = spawn(found, process.argv.slice(1), {
+  const child = spawn(found, ['--', ...process.argv.slice(1)], {
     stdio: 'inherit',
     env: { ...process.env, DEVSTACK_NEWER_NODE: found, PATH: `${dirname(found)}:${process.env['PATH'] ?? ''}` },
   })

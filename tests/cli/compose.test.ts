@@ -1,7 +1,8 @@
 /** Compose files as the command line reads them: what `compose config` shows is what a run uses. */
+import { spawnSync } from 'node:child_process'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Checkout, checkout } from '../support/checkout.ts'
+import { type Checkout, checkout, executable } from '../support/checkout.ts'
 
 const test = suite<{ test: Checkout }>('compose on the command line')
 test.before.each((context) => {
@@ -118,6 +119,16 @@ export default defineConfig({ name: 'ha', use: [haStack({ applications: false })
   const stack = await shown(place)
   assert.is(stack.name, 'ha')
   assert.is(stack.services.length, 12)
+})
+
+test('--env-file is ours, not that of the Node that starts', async ({ test: place }) => {
+  place.write({ 'compose.yaml': 'services:\n  a: { image: "${IMG}" }\n', 'my.env': 'IMG=from-file\n' })
+  const call = (file: string) =>
+    spawnSync(executable, ['compose', 'config', '--env-file', file], { cwd: place.directory, encoding: 'utf8' })
+  assert.match(call('my.env').stdout, 'image: from-file')
+  const { status, stderr } = call('none.env')
+  assert.is(status, 2, stderr)
+  assert.match(stderr, /There is no file .*none\.env, which --env-file names/)
 })
 
 test.run()
