@@ -98,6 +98,11 @@ export const commonOptions: readonly OptionEntry[] = [
 
 const json: OptionEntry = { name: 'json', value: flag, summary: 'Print JSON' }
 const yes: OptionEntry = { name: 'yes', short: 'y', value: flag, summary: 'Answer the confirmation with yes' }
+const noBackup: OptionEntry = {
+  name: 'no-backup',
+  value: flag,
+  summary: 'Make no backup before something is destroyed',
+}
 const force: OptionEntry = { name: 'force', short: 'f', value: flag, summary: 'Run also what is unchanged' }
 const noCache: OptionEntry = { name: 'no-cache', value: flag, summary: 'Neither read nor write the cache' }
 const dryRun: OptionEntry = {
@@ -133,7 +138,7 @@ export const runOptions: readonly OptionEntry[] = [
   noCache,
   dryRun,
   yes,
-  { name: 'no-backup', value: flag, summary: 'Make no backup before something is destroyed' },
+  noBackup,
   {
     name: 'timeout',
     value: { kind: 'duration', label: 'TIME' },
@@ -274,7 +279,7 @@ export const commands: readonly CommandEntry[] = [
     summary: 'Undo what a run did, last thing first',
     usage: '[options] [run]',
     operand: { kind: 'run' },
-    options: [yes, dryRun, ...showingOptions],
+    options: [yes, dryRun, noBackup, ...showingOptions],
     examples: [{ line: 'devstack undo --dry-run', says: 'what undoing the latest run would do' }],
   },
   {

@@ -54,13 +54,7 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
         params.at === undefined
           ? findBackup(settings.backups, params.id ?? (await choose(settings, terminal)))
           : await backupOfMoment(settings, context, params.at)
-      await checkIntegrity(context, backup)
-      const previous = await automaticBackup(settings, context, {
-        before: 'restore',
-        skip: flags.noBackup,
-        protect: [backup.id],
-      })
-      await restoreBackup(settings, context, backup)
+      const previous = await replaceBy(settings, context, { backup, before: 'restore', skip: flags.noBackup })
       return { backup: backup.id, ...(previous === undefined ? {} : { previous }) }
     },
     undo: async (context) => {
@@ -88,15 +82,39 @@ async function choose(settings: DataSettings, terminal: Terminal): Promise<strin
   )
 }
 
-/** For undos: restores a backup by its id, without making another one first. */
-export async function bringBack(settings: DataSettings, working: Working, id: string): Promise<void> {
+/** For undos: restores a backup by its id. What is there now is backed up first, unless `--no-backup` says otherwise. */
+export async function bringBack(
+  settings: DataSettings,
+  working: Working & { readonly flags: { readonly noBackup: boolean } },
+  id: string,
+): Promise<void> {
   const backup = findBackup(settings.backups, id)
+  const now = await replaceBy(settings, working, { backup, before: 'undo', skip: working.flags.noBackup })
+  if (now !== undefined) working.log(`what was there until now: devstack run restore ${now}`)
+}
+
+export interface Replacement {
+  readonly backup: Shelved
+  /** What the automatic backup is taken before: `restore`. */
+  readonly before: string
+  /** `--no-backup`. */
+  readonly skip: boolean
+}
+
+/** Checks a backup, takes one of what is there now, and restores it. Gives the id of the new one, unless it is skipped. */
+export async function replaceBy(
+  settings: DataSettings,
+  working: Working,
+  { backup, before, skip }: Replacement,
+): Promise<string | undefined> {
   await checkIntegrity(working, backup)
+  const previous = await automaticBackup(settings, working, { before, skip, protect: [backup.id] })
   await restoreBackup(settings, working, backup)
+  return previous
 }
 
 /** Restores a backup whose integrity was checked. */
-export async function restoreBackup(settings: DataSettings, working: Working, backup: Shelved): Promise<void> {
+async function restoreBackup(settings: DataSettings, working: Working, backup: Shelved): Promise<void> {
   const started = Date.now()
   const { manifest, folder } = backup
   const { databases } = manifest.postgres

@@ -2,13 +2,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { DevstackError, messageOf, type Task, type Terminal, task, z } from '../../lib/index.ts'
-import { automaticBackup } from './backup.ts'
 import { findCluster, replicasCaughtUp, withClient } from './cluster.ts'
 import { loginOf } from './migrate.ts'
 import type { DataSettings, Working } from './options.ts'
-import { bringBack, restoreBackup } from './restore.ts'
+import { bringBack, replaceBy } from './restore.ts'
 import { findBackup, readShelf } from './shelf.ts'
-import { checkIntegrity } from './verify.ts'
 
 const value = z.object({
   /** With --from-snapshot: the backup of what was replaced. */
@@ -104,13 +102,7 @@ async function seedFromBackup(settings: DataSettings, context: SeedContext, id: 
       })
     }
   }
-  await checkIntegrity(context, backup)
-  const previous = await automaticBackup(settings, context, {
-    before: 'seed',
-    skip: context.flags.noBackup,
-    protect: [backup.id],
-  })
-  await restoreBackup(settings, context, backup)
+  const previous = await replaceBy(settings, context, { backup, before: 'seed', skip: context.flags.noBackup })
   return previous === undefined ? {} : { previous }
 }
 

@@ -82,6 +82,10 @@ export function restoreSnapshotTask(settings: DataSettings): Task<Restored> {
       if (previous !== undefined) {
         const snapshot = findSnapshot(settings.snapshots, previous)
         await checkSnapshot(context, snapshot)
+        if (!context.flags.noBackup) {
+          const { id } = await takeSnapshot(settings, context, 'before undo')
+          context.log(`what was there until now: devstack run restore-snapshot ${id}`)
+        }
         return putBack(settings, context, snapshot)
       }
       throw new DevstackError({

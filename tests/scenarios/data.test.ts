@@ -129,7 +129,14 @@ if (engine.state === 'missing') {
     const databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE NOT datistemplate"
     assert.is(await psql(place, databases), 'app postgres')
 
-    await place.succeed(['undo', '--yes'], patience)
+    await psql(place, "INSERT INTO rooms VALUES (77, 'made after the restore')")
+    const undone = await place.succeed(['undo', '--yes'], patience)
+    const [, before] = /what was there until now: devstack run restore (\S+)/.exec(undone) ?? []
+    assert.is(before, backups().at(-1))
+    assert.is(
+      JSON.parse(readFileSync(join(place.directory, 'backups', before!, 'manifest.json'), 'utf8')).reason,
+      'before undo',
+    )
     assert.is(await psql(place, "SELECT to_regclass('guests') IS NULL"), 't', 'as it was before the restore')
     assert.is(await psql(place, "SELECT string_agg(name, ' ' ORDER BY id) FROM rooms"), 'RED BLUE')
     assert.is(await redis(place, ['DBSIZE']), '0')
