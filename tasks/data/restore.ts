@@ -7,8 +7,10 @@ import { DevstackError, formatBytes, formatDuration, type Task, type Terminal, t
 import { runningHandles } from '../stack/handles.ts'
 import { automaticBackup, bytesOf, factsOf, reasonOf, rowsOf } from './backup.ts'
 import { type Cluster, findCluster, identifier, literal, replicasCaughtUp, withClient } from './cluster.ts'
+import { describeDatabases } from './dump.ts'
 import { needSpace } from './files.ts'
 import { globalsFile, restoreGlobals } from './globals.ts'
+import { type Hold, holdWrites } from './hold.ts'
 import type { DataSettings, Working } from './options.ts'
 import { backupOfMoment } from './pitr.ts'
 import { restoreRedis, verifyRedis } from './redis-data.ts'
@@ -101,25 +103,44 @@ export interface Replacement {
   readonly skip: boolean
 }
 
-/** Checks a backup, takes one of what is there now, and restores it. Gives the id of the new one, unless it is skipped. */
+/**
+ * Checks a backup, takes one of what is there now, and restores it; what is replaced takes no writes from the one to the
+ * other, so that the new backup has all of it. Gives the id of the new one, unless it is skipped.
+ */
 export async function replaceBy(
   settings: DataSettings,
   working: Working,
   { backup, before, skip }: Replacement,
 ): Promise<string | undefined> {
   await checkIntegrity(working, backup)
-  const previous = await automaticBackup(settings, working, { before, skip, protect: [backup.id] })
-  await restoreBackup(settings, working, backup)
-  return previous
+  if (readRestoreState(settings)) await recoverRestore(settings, working)
+  const replace = async (hold?: Hold): Promise<string | undefined> => {
+    const previous = await automaticBackup(settings, working, { before, skip, protect: [backup.id] })
+    await restoreBackup(settings, working, { backup, hold })
+    return previous
+  }
+  if (skip) return replace()
+  const cluster = await findCluster(settings, working)
+  const present = (await describeDatabases(cluster, working)).map(({ name }) => name)
+  const replaced = backup.manifest.postgres.databases.filter(({ name }) => present.includes(name))
+  return holdWrites(
+    cluster,
+    working,
+    replaced.map(({ name }) => name),
+    replace,
+  )
 }
 
-/** Restores a backup whose integrity was checked. */
-async function restoreBackup(settings: DataSettings, working: Working, backup: Shelved): Promise<void> {
+/** Restores a backup whose integrity was checked, into databases that are held unless nobody cares for what they hold. */
+async function restoreBackup(
+  settings: DataSettings,
+  working: Working,
+  { backup, hold }: { readonly backup: Shelved; readonly hold: Hold | undefined },
+): Promise<void> {
   const started = Date.now()
   const { manifest, folder } = backup
   const { databases } = manifest.postgres
   if (!manifest.redis) working.log('Redis is not in this backup and stays as it is')
-  if (readRestoreState(settings)) await recoverRestore(settings, working)
   const cluster = await findCluster(settings, working)
   needSpace(
     settings.backups,
@@ -148,13 +169,14 @@ async function restoreBackup(settings: DataSettings, working: Working, backup: S
       })
     }
     await replicasCaughtUp(cluster, working)
+    await hold?.check()
   } catch (thrown) {
     // also after an abort: nothing of it may stay behind
     await rollBack(settings, { ...working, signal: AbortSignal.timeout(30_000) }, state)
     throw thrown
   }
   await writeRestoreState(settings, { ...state, stage: 'switching' })
-  await finish(settings, working, { ...state, stage: 'switching', owner: undefined })
+  await finish(settings, working, { ...state, stage: 'switching', owner: undefined }, hold)
   working.log(`backup ${backup.id} is restored, ${rowsOf(manifest)} rows, in ${formatDuration(Date.now() - started)}`)
 }
 
@@ -173,11 +195,11 @@ async function rollBack(
 }
 
 /** From `switching` on there is only forward; every step may be repeated. */
-async function finish(settings: DataSettings, working: Working, state: RestoreState): Promise<void> {
+async function finish(settings: DataSettings, working: Working, state: RestoreState, hold?: Hold): Promise<void> {
   const backup = findBackup(settings.backups, state.backup)
   const cluster = await findCluster(settings, working)
   if (state.stage === 'switching') {
-    await swapNames(cluster, working, state.databases)
+    await swapNames(cluster, working, { names: state.databases, held: hold?.sessions ?? [] })
     const { redis, files } = backup.manifest
     if (redis && (await runningHandles(working)).some(({ service }) => /^redis\d*$/.test(service))) {
       await restoreRedis(settings, working, {
@@ -198,7 +220,11 @@ async function finish(settings: DataSettings, working: Working, state: RestoreSt
 }
 
 /** The new databases get their names, all in one transaction. Clients are cut off and connect to the new ones. */
-async function swapNames(cluster: Cluster, working: Working, names: readonly string[]): Promise<void> {
+async function swapNames(
+  cluster: Cluster,
+  working: Working,
+  { names, held }: { readonly names: readonly string[]; readonly held: readonly number[] },
+): Promise<void> {
   await withClient(cluster, { database: 'postgres', signal: working.signal }, async (client) => {
     for (let tried = 0; ; tried += 1) {
       const { rows } = await client.query<{ name: string }>('SELECT datname AS name FROM pg_database')
@@ -208,9 +234,10 @@ async function swapNames(cluster: Cluster, working: Working, names: readonly str
       const old = due.filter(({ name }) => present.has(name))
       for (const { name } of old) await client.query(`ALTER DATABASE ${identifier(name)} ALLOW_CONNECTIONS false`)
       const closing = due.flatMap(({ name, index }) => [name, fillingName(index)]).map(literal)
-      await client.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (${closing.join(', ')})`,
-      )
+      const sessions = `FROM pg_stat_activity WHERE datname IN (${closing.join(', ')})`
+      // a client that waits for a lock would write as soon as its holder ends: it goes first, and is waited for
+      await client.query(`SELECT pg_terminate_backend(pid, 5000) ${sessions} AND pid <> ALL ($1)`, [held])
+      await client.query(`SELECT pg_terminate_backend(pid) ${sessions}`)
       try {
         await client.query('BEGIN')
         for (const { name, index } of old)

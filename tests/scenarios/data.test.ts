@@ -6,7 +6,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { scenarioEngine } from '../support/engine.ts'
-import { exec, psql, redis } from '../support/stack-data.ts'
+import { exec, leader, psql, redis } from '../support/stack-data.ts'
 import { type Key, keys, onTerminal, type TerminalSession, terminalMissing } from '../support/terminal.ts'
 
 const test = suite('data')
@@ -142,6 +142,25 @@ if (engine.state === 'missing') {
     assert.is(await redis(place, ['DBSIZE']), '0')
     await place.succeed(['run', 'restore', id, '--no-backup', '--yes'], patience)
     assert.is(await psql(place, counted), '2 1000')
+  })
+
+  test('what a client was told is written during a restore is there after it, or after its undo', async () => {
+    await psql(place, 'CREATE TABLE acknowledged (n int)')
+    await place.succeed(['run', 'backup'], patience)
+    const insert = 'psql -X -q -d app -c "INSERT INTO acknowledged VALUES ($n)"'
+    const loop = `for n in $(seq 500); do ${insert} >/dev/null 2>&1 && echo $n; sleep 0.02; done`
+    const writing = exec(place, await leader(place), ['sh', '-c', loop])
+    await place.succeed(['run', 'restore', backups().at(-1)!, '--yes'], patience)
+    const acknowledged = (await writing).split('\n')
+    const present = async () => (await psql(place, 'SELECT n FROM acknowledged')).split('\n')
+    const after = await present()
+    await place.succeed(['undo', '--yes'], patience)
+    const known = new Set([...after, ...(await present())])
+    assert.equal(
+      acknowledged.filter((n) => !known.has(n)),
+      [],
+    )
+    await psql(place, 'DROP TABLE acknowledged')
   })
 
   const missing = terminalMissing()
