@@ -38,18 +38,27 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
     description: 'Bring back a backup into the running cluster',
     effect: 'destroy',
     locks: ['postgres'],
-    params: z.object({
-      id: z
-        .string()
-        .optional()
-        .meta({ positional: true })
-        .describe('which one, `latest` for the newest; asked for when none is named'),
-      at: z.string().optional().describe('a moment instead: "10 minutes ago", or 2026-11-30T11:00:00Z'),
-    }),
+    params: z
+      .object({
+        id: z
+          .string()
+          .optional()
+          .meta({ positional: true })
+          .describe('which one, `latest` for the newest; asked for when none is named'),
+        at: z.string().optional().describe('a moment instead: "10 minutes ago", or 2026-11-30T11:00:00Z'),
+      })
+      .refine(({ id, at }) => id === undefined || at === undefined, {
+        path: ['at'],
+        message: 'can not stand beside a backup that is named',
+      }),
     returns: value,
-    // with a backup of what is replaced there is a way back
-    destroys: ({ flags }) =>
-      flags.noBackup ? [`what the databases and Redis of ${settings.project} hold now, without a backup of it`] : [],
+    destroys: ({ params, flags }) => {
+      // what is not there is said before anything is asked
+      const by = params.id === undefined ? '' : ` (replaced by backup ${findBackup(settings.backups, params.id).id})`
+      const kept = flags.noBackup ? ', without a backup of it' : '; a backup of it is taken first'
+      const redis = params.at === undefined ? ' and Redis' : ''
+      return [`what the databases${redis} of ${settings.project} hold now${by}${kept}`]
+    },
     run: async (context): Promise<Restored> => {
       const { params, terminal, flags } = context
       const backup =

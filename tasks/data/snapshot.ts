@@ -56,10 +56,12 @@ export function restoreSnapshotTask(settings: DataSettings): Task<Restored> {
         .describe('which one, `latest` for the newest; asked for when none is named'),
     }),
     returns: restoredValue,
-    destroys: async ({ flags, runtime, project, signal }) => {
-      if (!flags.noBackup) return []
+    destroys: async ({ params, flags, runtime, project, signal }) => {
+      // what is not there is said before anything is asked
+      if (params.snapshot !== undefined) findSnapshot(settings.snapshots, params.snapshot)
       const volumes = await runtime.volumes({ [labels.project]: project.name }, { signal })
-      return volumes.map(({ name }) => `what is in volume ${name} now`)
+      const kept = flags.noBackup ? ', without a snapshot of it' : '; a snapshot of it is taken first'
+      return volumes.map(({ name }) => `what is in volume ${name} now${kept}`).sort()
     },
     run: async (context): Promise<Restored> => {
       const { params, flags, terminal } = context

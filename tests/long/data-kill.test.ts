@@ -203,14 +203,14 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
 
   commandTest('restore at chosen moments: rolled back before it changed anything, finished afterwards', async () => {
     await change()
-    await killed(['run', 'restore', good], stage('filling'))
+    await killed(['run', 'restore', good, '--yes'], stage('filling'))
     assert.match(await mended(), /is rolled back/)
     assert.is(await query(contents), newState)
     await assertEither()
     await assertTidy()
     for (const moment of ['switching', 'clearing']) {
       await change()
-      await killed(['run', 'restore', good], stage(moment))
+      await killed(['run', 'restore', good, '--yes'], stage(moment))
       assert.match(await mended(), /it is finished/)
       assert.is(await query(contents), oldState)
       await assertEither()
@@ -219,7 +219,7 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
   })
 
   commandTest('restore', async () => {
-    const args = ['run', 'restore', good]
+    const args = ['run', 'restore', good, '--yes']
     await atRandomMoments({ args, span: await timed(args), again: true, before: change, after: assertEither })
     await place.succeed(['run', 'backup:verify', good], patience)
   })
@@ -231,13 +231,13 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
   })
 
   commandTest('restore-snapshot: as it was, or put back', async () => {
-    await place.succeed(['run', 'restore', good], patience)
+    await place.succeed(['run', 'restore', good, '--yes'], patience)
     await place.succeed(['run', 'snapshot'], patience)
     const [kept] = entries(join(place.directory, 'snapshots'))
       .filter((name) => !name.startsWith('.'))
       .toSorted()
       .toReversed()
-    const args = ['run', 'restore-snapshot', kept!]
+    const args = ['run', 'restore-snapshot', kept!, '--yes']
     const after = async () => {
       await place.succeed(['run', 'health', '--wait', '--timeout', '180'], patience)
       await assertEither()
@@ -249,7 +249,7 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
     const before = await query(contents)
     const args = ['run', 'sanitize', good]
     const after = async () => assert.is(await query(contents), before)
-    await place.succeed(['run', 'restore', good], patience)
+    await place.succeed(['run', 'restore', good, '--yes'], patience)
     await atRandomMoments({ args, span: await timed(args), after })
   })
 
@@ -293,7 +293,7 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
       await assertTidy()
       for (const id of backups()) assertWhole(id)
       assert.is(await query(contents), oldState)
-      await place.succeed(['run', 'restore', 'latest'], patience)
+      await place.succeed(['run', 'restore', 'latest', '--yes'], patience)
       assert.is(await query(contents), newState)
     }
   })

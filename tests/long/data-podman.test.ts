@@ -67,7 +67,7 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
       .at(-1)!
     await query("DELETE FROM rooms WHERE id = 2; UPDATE rooms SET name = 'Green'")
     await redis(place, ['SET', 'state', 'new'], { member: 'redis' })
-    await place.succeed(['run', 'restore', id], patience)
+    await place.succeed(['run', 'restore', id, '--yes'], patience)
     assert.is(await query(contents), '1 Red, 2 Blue')
     assert.is(await value('state'), 'old')
     await place.succeed(['undo', '--yes'], patience)

@@ -47,11 +47,11 @@ if (engine.state === 'missing') {
     const before = await psql(place, now)
     await delay(1100)
     await psql(place, 'DROP TABLE rows')
-    await place.succeed(['run', 'restore', '--at', before], patience)
+    await place.succeed(['run', 'restore', '--at', before, '--yes'], patience)
     assert.is(await psql(place, 'SELECT count(*) FROM rows'), '5000')
     await place.succeed(['undo', '--yes'], patience)
     assert.is(await psql(place, "SELECT to_regclass('rows') IS NULL"), 't')
-    await place.succeed(['run', 'restore', '--at', before], patience)
+    await place.succeed(['run', 'restore', '--at', before, '--yes'], patience)
   })
 
   test('whoever leads archives: a moment after a failover can be reached as well', async () => {
@@ -66,7 +66,7 @@ if (engine.state === 'missing') {
     await psql(place, 'TRUNCATE rows')
     await place.succeed(['run', 'restore', '--at', before, '--no-backup', '--yes'], patience)
     assert.is(await psql(place, 'SELECT count(*) FROM rows'), '6000')
-    const early = await place.run(['run', 'restore', '--at', '300 days ago'], patience)
+    const early = await place.run(['run', 'restore', '--at', '300 days ago', '--yes'], patience)
     assert.match(early.stdout + early.stderr, /before the first base backup/)
   })
 

@@ -120,7 +120,7 @@ async function measureBackups(): Promise<void> {
   note('backup:verify, into a throwaway server', verify.seconds, ['pg_restore', restored])
   remember(verify, 'backup:verify')
   await rest()
-  const restore = await devstack('restore', 'latest')
+  const restore = await devstack('restore', 'latest', '--yes')
   note('restore, its own step, compared and replicated', told(restore, / is restored, /), ['pg_restore', restored])
   note('restore, with a backup of what was there', restore.seconds, ['pg_dump and pg_restore', dump + restored])
   remember(restore, 'restore')

@@ -120,7 +120,8 @@ if (engine.state === 'missing') {
 
     await psql(place, 'DROP TABLE mixed; DROP TABLE guests; UPDATE rooms SET name = upper(name)')
     await redis(place, ['FLUSHALL'])
-    await place.succeed(['run', 'restore', id], patience)
+    assert.match(await fails(['run', 'restore', id]), /needs a confirmation, and there is no terminal/)
+    await place.succeed(['run', 'restore', id, '--yes'], patience)
     assert.is(await psql(place, counted), '2 1000')
     assert.is(await psql(place, "SELECT string_agg(name, ' ' ORDER BY id) FROM rooms"), 'Red Blue')
     assert.is(await redis(place, ['GET', 'two words']), '2')
@@ -167,14 +168,16 @@ if (engine.state === 'missing') {
   if (missing !== undefined) test.skip(`restore asks which: not run: ${missing}`, () => {})
   else {
     test('restore without a name lets the person choose by arrow keys; Ctrl-C changes nothing', async () => {
+      const agree: Key = { after: /what the databases and Redis of .* hold now[\s\S]*Go on\?/, press: `y${keys.enter}` }
       const older = backups().find((id) => existsSync(join(place.directory, 'backups', id, 'verified.json')))
       await psql(place, 'TRUNCATE guests')
-      const left = await typed('run restore', [{ after: /Which backup\?/, press: keys.interrupt }])
+      const left = await typed('run restore', [agree, { after: /Which backup\?/, press: keys.interrupt }])
       assert.is(left.exitCode, 130, left.text)
       assert.is(await psql(place, counted), '2 0')
       const newestFirst = backups().toReversed()
       const steps = newestFirst.indexOf(older!)
       const keyboard: Key[] = [
+        agree,
         { after: /Which backup\?[\s\S]*before restore/, press: keys.down.repeat(steps) + keys.enter },
       ]
       const chosen = await typed('run restore', keyboard)
@@ -239,8 +242,9 @@ if (engine.state === 'missing') {
   test('a damaged backup is refused before anything is touched', async () => {
     const id = backups().at(-1)!
     truncateSync(join(place.directory, 'backups', id, 'app.dump'), 100)
-    assert.match(await fails(['run', 'restore', id], { exitCode: 1 }), /app\.dump has 100 bytes/)
+    assert.match(await fails(['run', 'restore', id, '--yes'], { exitCode: 1 }), /app\.dump has 100 bytes/)
     assert.match(await fails(['run', 'restore', 'nosuch']), /no backup "nosuch"/)
+    assert.match(await fails(['run', 'restore', 'latest', '--at', '1 hour ago']), /can not stand beside a backup/)
     assert.is(await psql(place, counted), '2 1000')
   })
 
