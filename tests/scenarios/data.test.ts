@@ -259,8 +259,23 @@ if (engine.state === 'missing') {
     assert.is(await redis(place, ['GET', 'one']), '1')
   })
 
+  test('reset destroys nothing that it can not back up first', async () => {
+    await place.succeed(['run', 'pause'], patience)
+    assert.match(
+      await fails(['run', 'reset', '--yes'], { exitCode: 1 }),
+      /PostgreSQL is paused, so what it holds can not be backed up[\s\S]*devstack run resume/,
+    )
+    await place.succeed(['run', 'resume'], patience)
+    assert.is(await psql(place, counted), '2 1000')
+    assert.match(await fails(['run', 'reset', '--no-backup']), /holds, without a backup of it/)
+  })
+
   test('TC-022: data survives down and up', async () => {
     await place.succeed(['run', 'down'], patience)
+    assert.match(
+      await fails(['run', 'reset', '--yes'], { exitCode: 1 }),
+      /PostgreSQL does not run[\s\S]*devstack run up/,
+    )
     await place.succeed(['run', 'up'], patience)
     assert.is(await psql(place, counted), '2 1000')
     assert.is(await redis(place, ['GET', 'one']), '1')
