@@ -81,32 +81,42 @@ export async function takeBackup(
   const cluster = await findCluster(settings, working)
   const draft = openDraft(settings.backups)
   try {
-    const { files, postgres } = await dumpPostgres(cluster, working, draft)
-    const withRedis = (await runningHandles(working)).some(({ service }) => /^redis\d*$/.test(service))
-    const redis = withRedis ? await dumpRedis(settings, working, join(draft.folder, redisFile)) : undefined
-    if (redis) files[redisFile] = redis.dump
-    else working.log('Redis does not run, so it is not in the backup')
-    const backup = publish(settings.backups, draft, {
-      format: 1,
-      id: draft.id,
-      project: working.project.name,
-      createdAt: new Date(started).toISOString(),
-      reason,
-      devstack: ownVersion(),
-      postgres,
-      ...(redis ? { redis: redis.redis } : {}),
-      files,
-    })
+    const backup = publish(settings.backups, draft, await fillDraft(settings, working, { cluster, draft, reason }))
+    const { postgres, redis } = backup.manifest
     const tables = postgres.databases.flatMap((database) => database.tables)
-    const rows = tables.reduce((sum, one) => sum + one.rows, 0)
     const size = formatBytes(bytesOf(backup.manifest))
     working.log(
-      `backup ${backup.id}: ${size}, ${tables.length} tables, ${rows} rows, ${redis?.redis.keys ?? 0} keys, in ${formatDuration(Date.now() - started)}`,
+      `backup ${backup.id}: ${size}, ${tables.length} tables, ${rowsOf(backup.manifest)} rows, ${redis?.keys ?? 0} keys, in ${formatDuration(Date.now() - started)}`,
     )
     return backup
   } catch (thrown) {
     discard(settings.backups, draft.folder)
     throw thrown
+  }
+}
+
+/** Dumps what is now into a draft. Gives the manifest that belongs to it. */
+export async function fillDraft(
+  settings: DataSettings,
+  working: Working,
+  { cluster, draft, reason }: { readonly cluster: Cluster; readonly draft: Draft; readonly reason: string },
+): Promise<Manifest> {
+  const createdAt = new Date().toISOString()
+  const { files, postgres } = await dumpPostgres(cluster, working, draft)
+  const withRedis = (await runningHandles(working)).some(({ service }) => /^redis\d*$/.test(service))
+  const redis = withRedis ? await dumpRedis(settings, working, join(draft.folder, redisFile)) : undefined
+  if (redis) files[redisFile] = redis.dump
+  else working.log('Redis does not run, so it is not in the backup')
+  return {
+    format: 1,
+    id: draft.id,
+    project: working.project.name,
+    createdAt,
+    reason,
+    devstack: ownVersion(),
+    postgres,
+    ...(redis ? { redis: redis.redis } : {}),
+    files,
   }
 }
 

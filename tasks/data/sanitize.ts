@@ -5,8 +5,9 @@ import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Client } from 'pg'
 import { DevstackError, messageOf, type Task, task, z } from '../../lib/index.ts'
-import { dumpPostgres, ownVersion, takeBackup } from './backup.ts'
-import { identifier, type Server, withClient } from './cluster.ts'
+import { dumpPostgres, fillDraft, ownVersion } from './backup.ts'
+import { findCluster, identifier, type Server, withClient } from './cluster.ts'
+import { describeDatabases } from './dump.ts'
 import { writeWhole } from './files.ts'
 import { globalsFile, restoreGlobals } from './globals.ts'
 import type { DataSettings, Working } from './options.ts'
@@ -46,13 +47,25 @@ export function sanitizeTask(settings: DataSettings): Task<Sanitized> {
           hint: "Give dataPack rules: sanitize: { students: { columns: { name: 'fake:name', email: 'fake:email' } } }",
         })
       }
-      const source =
-        params.id === undefined
-          ? await takeBackup(settings, context, { reason: 'for sanitize' })
-          : findBackup(settings.backups, params.id)
-      await checkIntegrity(context, source)
-      const { id, folder } = await sanitizeBackup(settings, context, { source, rules })
-      return { id, folder, source: source.id }
+      const sanitize = async (source: Shelved): Promise<Sanitized> => {
+        await checkIntegrity(context, source)
+        const { id, folder } = await sanitizeBackup(settings, context, { source, rules })
+        return { id, folder, source: source.id }
+      }
+      if (params.id !== undefined) return sanitize(findBackup(settings.backups, params.id))
+      const cluster = await findCluster(settings, context)
+      const { database } = settings
+      const login = { database, signal: context.signal }
+      if ((await describeDatabases(cluster, context)).some(({ name }) => name === database))
+        await withClient(cluster, login, (client) => ruledColumns(client, rules))
+      // full of personal data and needed only now: it never becomes a backup
+      const draft = openDraft(settings.backups)
+      try {
+        const manifest = await fillDraft(settings, context, { cluster, draft, reason: 'for sanitize' })
+        return await sanitize({ ...draft, manifest })
+      } finally {
+        discard(settings.backups, draft.folder)
+      }
     },
     undo: ({ value: { folder } }) => discard(settings.backups, folder),
   })
@@ -142,9 +155,7 @@ async function applyRules(
   return withClient(server, { database, signal: working.signal }, async (client) => {
     // triggers would copy what is being removed into tables of their own
     await client.query("SET session_replication_role TO replica; SET log_statement TO 'none'")
-    const columns = await readColumns(client)
-    checkRules(rules, columns)
-    await refuseUnruled(client, columns, rules)
+    const columns = await ruledColumns(client, rules)
     const keys = await readForeignKeys(client)
     const tables = Map.groupBy(columns, ({ table }) => table)
     const before = await countRows(client, tables.keys())
@@ -208,6 +219,14 @@ async function countRows(client: Client, tables: Iterable<string>): Promise<Map<
     counts.set(table, Number(rows[0]!.rows))
   }
   return counts
+}
+
+/** All columns, once the rules fit them. Throws SANITIZE_BAD_RULE and SANITIZE_UNRULED. */
+async function ruledColumns(client: Client, rules: SanitizeRules): Promise<readonly Column[]> {
+  const columns = await readColumns(client)
+  checkRules(rules, columns)
+  await refuseUnruled(client, columns, rules)
+  return columns
 }
 
 /** Columns of all tables that hold rows, without devstack's own. */

@@ -205,13 +205,16 @@ if (engine.state === 'missing') {
   })
 
   test('no original value is left in a sanitized backup, and a column without a rule is refused', async () => {
+    const before = backups()
     const unruled = await fails(['run', 'sanitize'])
+    assert.not.match(unruled, /app\.dump|throwaway/, 'before anything is dumped')
     assert.match(unruled, /public\.rooms\.name: its name says name/)
     assert.not.match(unruled, /public\.guests\.name/)
     const rules = "{ guests: { columns: { name: 'hash' }, sample: 0.5 }, rooms: { columns: { name: 'keep' } } }"
     place.write({ 'devstack.config.ts': configOf(place.project, rules) })
     assert.match(await fails(['run', 'seed', '--from-snapshot', backups()[0]!]), /is not sanitized/)
     await place.succeed(['run', 'sanitize'], patience)
+    assert.equal(backups().slice(0, -1), before, 'one more, and the copy it was made of is gone')
     await place.succeed(['run', 'seed', '--from-snapshot', 'latest'], patience)
     const dump = await exec(place, 'postgres1', ['pg_dump', '--dbname=app'])
     assert.match(dump, /Blue/)
