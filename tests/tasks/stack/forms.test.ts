@@ -68,7 +68,11 @@ test('neither form is brought up beside the other', async () => {
 test('a part of the HA stack is no fast mode, also without etcd', async () => {
   const found = async (services: readonly string[]): Promise<readonly { readonly name: string }[]> => {
     let shown = ''
-    const terminal = { write: (text: string) => void (shown += text) }
+    const terminal = {
+      write: (text: string) => {
+        shown += text
+      },
+    }
     await tasks['stale']!.definition.run!(contextOf(services, { terminal, params: { json: true } }))
     return JSON.parse(shown)
   }
