@@ -82,10 +82,15 @@ export function findUndoable(loaded: LoadedConfig, id: string | undefined): RunI
   return info
 }
 
-/** Everything about a run, with what it continued. `warn` hears of a torn journal. */
-export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string) => void): RunRecord {
+/** Everything about a run, with what it continued. `warn` hears of a torn journal; with `repair` (default no) it is mended. */
+export function readRun(
+  loaded: LoadedConfig,
+  runId: string,
+  warn: (text: string) => void,
+  options: { readonly repair?: boolean } = {},
+): RunRecord {
   const directory = stateOf(loaded)
-  const { events, warning } = readJournal(journalFile(directory, runId), { repair: false })
+  const { events, warning } = readJournal(journalFile(directory, runId), options)
   if (warning) warn(warning)
   const started = events[0]
   if (started?.type !== 'run-started') {
@@ -96,7 +101,7 @@ export function readRun(loaded: LoadedConfig, runId: string, warn: (text: string
       hint: 'Start the task again with devstack run.',
     })
   }
-  const before = started.continues === undefined ? undefined : readRun(loaded, started.continues, warn)
+  const before = started.continues === undefined ? undefined : readRun(loaded, started.continues, warn, options)
   const values = new Map(before?.values)
   const flowed = new Map(before?.flowed)
   const masked = new Set(before?.masked)
@@ -147,9 +152,7 @@ function undoesOf(directory: string, runId: string): readonly RunEvent[] {
   return listRuns(directory)
     .filter(({ undoes }) => undoes === runId)
     .reverse()
-    .flatMap((info) =>
-      readJournal(info.file, { repair: false }).events.filter(({ type }) => /^(undo-started|node-undone)$/.test(type)),
-    )
+    .flatMap((info) => readJournal(info.file).events.filter(({ type }) => /^(undo-started|node-undone)$/.test(type)))
 }
 
 /** How a node failed when it last came to an end. */

@@ -114,9 +114,11 @@ export function formatSummary(view: RunView, paint: Paint = createPaint(false)):
     lines.push(paint.dim(`  critical path ${formatDuration(finished.criticalMs)}: ${path(finished.criticalPath)}`))
   }
   if (finished.state !== 'succeeded') {
-    const run = `${locating(view)}${finished.runId}`
-    if (summary.failed > 0) lines.push(`  more:   ${paint.cyan(`devstack show ${run}`)}`)
-    lines.push(`  go on:  ${paint.cyan(`devstack resume ${run}`)}`)
+    const where = locating(view)
+    const undoes = view.started?.undoes
+    if (summary.failed > 0) lines.push(`  more:   ${paint.cyan(`devstack show ${where}${finished.runId}`)}`)
+    const next = undoes === undefined ? `resume ${where}${finished.runId}` : `undo ${where}${undoes}`
+    lines.push(`  go on:  ${paint.cyan(`devstack ${next}`)}`)
   }
   return lines
 }

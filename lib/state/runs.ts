@@ -57,10 +57,20 @@ export function readJournal(file: string, options: { readonly repair?: boolean }
   // When the rest parses, nothing but its final newline is missing.
   const tail = whole === end ? parseLine(rest.toString('utf8'), file, lines.length + 1) : undefined
   if (tail && 'event' in tail) return { events: [...events, tail.event] }
-  if (options.repair) truncateSync(file, whole)
+  const fate = options.repair && cutOff(file, whole) ? 'cut off' : 'ignored'
   return {
     events,
-    warning: `The last line of ${file} is torn (${rest.length} bytes of it were written) and was ignored.`,
+    warning: `The last line of ${file} is torn (${rest.length} bytes of it were written) and was ${fate}.`,
+  }
+}
+
+/** Cuts the file to so many bytes; says whether it could be written. */
+function cutOff(file: string, bytes: number): boolean {
+  try {
+    truncateSync(file, bytes)
+    return true
+  } catch {
+    return false
   }
 }
 

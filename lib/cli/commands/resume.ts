@@ -10,7 +10,8 @@ import { findResumable, readRun, recordedTargets } from '../recorded.ts'
 export async function command({ options: given, operands }: Invocation, io: Io): Promise<number> {
   const loaded = await openConfig(given, io)
   const info = findResumable(loaded, operands[0])
-  const record = readRun(loaded, info.runId, (text) => io.stderr.write(`Warning: ${text}\n`))
+  const warn = (text: string): void => void io.stderr.write(`Warning: ${text}\n`)
+  const record = readRun(loaded, info.runId, warn, { repair: !given.dryRun })
   const targets = await recordedTargets(record, loaded)
   // what the first run was asked for holds on, unless something else is said now
   const options = { ...record.asked, ...given }

@@ -11,7 +11,8 @@ import { findUndoable, readRun, recordedTargets, valuesToUndo } from '../recorde
 export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
   const loaded = await openConfig(options, io)
   const info = findUndoable(loaded, operands[0])
-  const record = readRun(loaded, info.runId, (text) => io.stderr.write(`Warning: ${text}\n`))
+  const warn = (text: string): void => void io.stderr.write(`Warning: ${text}\n`)
+  const record = readRun(loaded, info.runId, warn, { repair: !options.dryRun })
   const targets = await recordedTargets(record, loaded)
   const prepared = await prepareTargets({ loaded, options, targets, io })
   try {
