@@ -1,13 +1,14 @@
 /** One confirmation for everything a run would destroy, and for what its tasks ask, before its first effect. */
 import type { Step } from '../engine/events.ts'
-import type { Graph, GraphNode } from '../engine/graph.ts'
-import { contextOf, type Host } from '../engine/host.ts'
+import type { Graph } from '../engine/graph.ts'
+import type { Host } from '../engine/host.ts'
 import { DevstackError } from '../errors.ts'
+import { destroyedBy, isPassive } from './plan.ts'
 import type { Session } from './session.ts'
 
 /**
  * Asks once, listing what each task of effect `destroy` says it destroys and what each `confirm` says; a task that says
- * nothing is destroyed is not asked about, nor one that the plan does not run. The plan is made when there is something to
+ * nothing is destroyed is not asked about, nor one that certainly does not run. The plan is made when there is something to
  * ask; without one (it rejects) everything is asked about. `--yes` answers. Throws CONFIRMATION_NEEDED without a terminal,
  * CANCELLED on "no".
  */
@@ -25,8 +26,7 @@ export async function confirmDestruction(
     if (destroyed.length > 0 || confirm !== undefined) questions.push({ id, destroyed, confirm })
   }
   if (session.flags.yes || questions.length === 0) return
-  const steps = await plan().catch(() => [])
-  const idle = new Set(steps.filter(({ decision }) => decision !== 'run').map(({ node }) => node))
+  const idle = idleNodes(graph, await plan().catch(() => []))
   const open = questions.filter(({ id }) => !idle.has(id))
   if (open.length === 0) return
   const lines = open.flatMap(({ id, destroyed }) =>
@@ -46,10 +46,15 @@ interface Question {
   readonly confirm: string | undefined
 }
 
-/** What a node would destroy, a line each; nothing when it has another effect. Looks, and changes nothing. */
-export async function destroyedBy(node: GraphNode, host: Host, signal: AbortSignal): Promise<readonly string[]> {
-  const { definition } = node
-  if (definition.effect !== 'destroy') return []
-  if (!definition.destroys) return [definition.description ?? 'something']
-  return definition.destroys(contextOf(node, host, { runId: '', signal, values: new Map() }) as never)
+/** Nodes that do not run whatever happens: skipped ones, and reused ones that need nothing that would run. */
+function idleNodes(graph: Graph, steps: readonly Step[]): ReadonlySet<string> {
+  const idle = new Set<string>()
+  const unsettled = new Set<string>()
+  for (const { node, needs, decision } of steps) {
+    const isOpen = needs.some((need) => unsettled.has(need))
+    const runs = decision === 'run'
+    if (decision !== 'skip' && (isOpen || (runs && !isPassive(graph.nodes.get(node)!)))) unsettled.add(node)
+    else if (!runs) idle.add(node)
+  }
+  return idle
 }

@@ -3,7 +3,6 @@ import type { Step } from '../engine/events.ts'
 import type { Graph, GraphNode } from '../engine/graph.ts'
 import { contextOf, type Host } from '../engine/host.ts'
 import { messageOf } from '../errors.ts'
-import { destroyedBy } from './confirm.ts'
 import { unknownValue } from './value.ts'
 
 /**
@@ -18,11 +17,13 @@ export async function planGraph(
 ): Promise<readonly Step[]> {
   const steps: Step[] = []
   const values = new Map<string, unknown>()
-  const acting = new Set<string>()
+  /** Tasks that would run, by the node that acts or stands between. */
+  const acting = new Map<string, readonly string[]>()
   for (const id of graph.order) {
     const node = graph.nodes.get(id)!
-    const active = node.needs.filter((need) => acting.has(need.node)).map((need) => need.node)
-    const decided = await planNode(node, { host, runId, signal, values, active })
+    const active = [...new Set(node.needs.flatMap((need) => acting.get(need.node) ?? []))]
+    const unknown = node.needs.filter((need) => acting.has(need.node)).map(({ key }) => key)
+    const decided = await planNode(node, { host, runId, signal, values, active, unknown })
     const destroys = decided.decision === 'run' ? await destroyedBy(node, host, signal) : []
     const { confirm } = node.definition
     const step = {
@@ -30,14 +31,15 @@ export async function planGraph(
       ...(destroys.length > 0 ? { destroys } : {}),
       ...(decided.decision === 'run' && confirm !== undefined ? { asks: confirm } : {}),
     }
-    if (step.decision === 'run' && !isPassive(node)) acting.add(id)
+    if (isPassive(node) && active.length > 0) acting.set(id, active)
+    else if (step.decision === 'run' && !isPassive(node)) acting.set(id, [id])
     steps.push(step)
   }
   return steps
 }
 
-/** Waiting, grouping and reading changes nothing that a dependent could notice. */
-function isPassive(node: GraphNode): boolean {
+/** Waiting and grouping changes nothing that a dependent could notice, but what stands before it may. */
+export function isPassive(node: GraphNode): boolean {
   return node.edge !== undefined || (node.definition.run === undefined && node.definition.effect === 'read')
 }
 
@@ -46,7 +48,10 @@ interface Planning {
   readonly runId: string
   readonly signal: AbortSignal
   readonly values: Map<string, unknown>
+  /** Tasks that would run before. */
   readonly active: readonly string[]
+  /** Needs whose values that leaves open. */
+  readonly unknown: readonly string[]
 }
 
 async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
@@ -58,7 +63,10 @@ async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
   }
   const context = contextOf(node, planning.host, planning)
   const isOpen = planning.active.length > 0 && !node.definition.observe
-  if (isOpen) Object.assign(context, { needs: withUnknown(node, context.needs, planning.active) })
+  if (isOpen) {
+    const unknown = Object.fromEntries(planning.unknown.map((key) => [key, unknownValue]))
+    Object.assign(context, { needs: { ...context.needs, ...unknown } })
+  }
   try {
     const verdict = await planning.host.decide(node, context)
     const differences =
@@ -85,11 +93,6 @@ async function planNode(node: GraphNode, planning: Planning): Promise<Step> {
   }
 }
 
-function withUnknown(node: GraphNode, needs: object, active: readonly string[]): object {
-  const unknown = node.needs.filter((need) => active.includes(need.node)).map(({ key }) => [key, unknownValue])
-  return { ...needs, ...Object.fromEntries(unknown) }
-}
-
 /** Why a node runs whose needs would: what differs already, or whether it may turn out unchanged where that can be told. */
 function openStep(
   active: readonly string[],
@@ -99,6 +102,14 @@ function openStep(
   if (differences === undefined) return { cause: needs }
   if (differences.length === 0) return { cause: `may be reused, if what it needs stays the same: ${needs}` }
   return { cause: `${cause}; ${needs}`, ...(differences.length > 1 ? { differences } : {}) }
+}
+
+/** What a node would destroy, a line each; nothing when it has another effect. Looks, and changes nothing. */
+export async function destroyedBy(node: GraphNode, host: Host, signal: AbortSignal): Promise<readonly string[]> {
+  const { definition } = node
+  if (definition.effect !== 'destroy') return []
+  if (!definition.destroys) return [definition.description ?? 'something']
+  return definition.destroys(contextOf(node, host, { runId: '', signal, values: new Map() }) as never)
 }
 
 /** The node as a step of a plan, undecided. */

@@ -7,7 +7,7 @@ import { type Checkout, checkout } from '../support/checkout.ts'
 import { onTerminal, terminalMissing } from '../support/terminal.ts'
 
 const config = (project: string) => `
-import { command, defineConfig, group, task, z } from 'devstack'
+import { after, command, defineConfig, group, task, z } from 'devstack'
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 const mark = (text) => appendFileSync('marks', text + '\\n')
 const build = task({ inputs: ['src/**'], outputs: ['out.txt'], params: z.object({ mode: z.string().default('fast') }), passEnv: ['FLAVOUR'],
@@ -29,8 +29,11 @@ const elsewhereAsked = task({ platforms: ['win32'], confirm: 'Reboots', run: () 
 const elsewhereWipes = task({ platforms: ['win32'], needs: { first }, effect: 'destroy', run: () => mark('elsewhereWipes') })
 const release = task({ inputs: ['src/**'], confirm: 'Sends it', run: () => mark('release') })
 const rotate = task({ inputs: ['src/**'], effect: 'destroy', destroys: () => ['old keys'], run: () => mark('rotate') })
+const holds = { description: 'it holds', hold: async () => ({ asked: 1 }) }
+const gated = task({ needs: { first: after(first, { until: holds }) }, inputs: ['src/**'], confirm: 'Perhaps gated', run: () => mark('gated') })
+const seen = task({ needs: { first }, observe: () => ({ state: 'fresh', cause: 'is there', value: 1 }), confirm: 'Perhaps seen', run: () => 1 })
 const unsure = task({ needs: { first }, inputs: ['src/**'], confirm: 'Perhaps', run: () => mark('unsure') })
-export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both, elsewhereAsked, elsewhereWipes, release, rotate, unsure } })
+export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both, elsewhereAsked, elsewhereWipes, release, rotate, unsure, gated, seen } })
 `
 
 const plans = suite<{ test: Checkout }>('plan, why and confirmation')
@@ -173,15 +176,15 @@ plans('a task asks what must be agreed to, together with what is destroyed', asy
 
 plans('what the plan skips or reuses is not asked about', async ({ test }) => {
   await test.succeed(['run', 'elsewhereAsked', '--', 'elsewhereWipes'])
-  for (const task of ['release', 'rotate', 'unsure']) {
+  for (const task of ['release', 'rotate', 'unsure', 'gated']) {
     await test.refused(['run', task])
     await test.succeed(['run', task, '--yes'])
   }
   test.write({ marks: '' })
   assert.match(await test.succeed(['run', 'release', '--', 'rotate']), /release.*unchanged/)
   assert.is(marks(test), '')
-  // its need runs each time, and might give another value
-  assert.match(await test.refused(['run', 'unsure']), 'Perhaps')
+  // what they need runs each time, and might change what they find
+  for (const task of ['unsure', 'gated', 'seen']) assert.match(await test.refused(['run', task]), 'Perhaps')
   assert.match(await test.refused(['run', 'release', '--force']), 'Sends it')
   test.write({ 'src/a.txt': 'changed' })
   assert.match(await test.refused(['run', 'release', '--', 'rotate']), /old keys[\s\S]*Sends it/)

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
-import { createTask, type Task } from '../../../lib/engine/task.ts'
+import { after, createTask, type Task } from '../../../lib/engine/task.ts'
 import { type DecideOptions, decideNode } from '../../../lib/session/decide.ts'
 import { formatPlan, planGraph } from '../../../lib/session/plan.ts'
 import { graphOf, memoryHost } from '../engine/graphs.ts'
@@ -68,6 +68,22 @@ decide('a plan decides as far as it can be known without acting', async () => {
     all: 'run',
   })
   assert.match(steps.find(({ node }) => node === 'blind')!.cause, 'needs "built", which would run')
+})
+
+decide('a plan looks through gates and groups to what would run', async () => {
+  const gate = { description: 'it holds', hold: async () => ({ asked: 1 }) }
+  const built = createTask({ run: () => 1 }) as Task
+  const all = createTask({ needs: { built }, effect: 'read' }) as Task
+  const grouped = createTask({ needs: { all }, run: () => 1 }) as Task
+  const gated = createTask({ needs: { built: after(built, { until: gate }) }, run: () => 1 }) as Task
+  const kept = createTask({ observe: () => ({ state: 'fresh', cause: 'is there', value: 1 }), run: () => 1 }) as Task
+  const quiet = createTask({ needs: { kept: after(kept, { until: gate }) }, effect: 'read', run: () => 1 }) as Task
+  const graph = await graphOf({ built, all, grouped, gated, kept, quiet })
+  const { host } = memoryHost({ decide: (node, context) => decideNode(node, context as never, defaults) })
+  const steps = await planGraph(graph, host, 'plan', new AbortController().signal)
+  const causes = Object.fromEntries(steps.map(({ node, cause }) => [node, cause]))
+  for (const node of ['grouped', 'gated']) assert.is(causes[node], 'needs "built", which would run')
+  assert.is(causes['quiet'], 'reads anew each time')
 })
 
 decide('a plan says what each task would destroy', async () => {
