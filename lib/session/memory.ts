@@ -28,6 +28,8 @@ export interface MemoryOptions {
   readonly cache: Cache
   /** Planning: nothing is restored. */
   readonly readOnly: boolean
+  /** Whether a text holds a secret: the store keeps no such value. */
+  readonly secret: (text: string) => boolean
 }
 
 /** Memory over the fingerprints and the store of a project. */
@@ -80,6 +82,10 @@ export function createMemory(options: MemoryOptions): Memory {
     // inputs that changed while the task ran: its result belongs to neither state
     if (before && before.hash !== print.hash) {
       context.log('An input changed while this ran, so its result is not remembered.')
+      return
+    }
+    if (value !== undefined && options.secret(JSON.stringify(value))) {
+      context.log('Its value holds a secret, so it is not remembered.')
       return
     }
     grown = true

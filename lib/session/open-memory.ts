@@ -24,5 +24,6 @@ export async function openMemory(
     files,
     cache: openCache({ directory, files, ...(maxBytes === undefined ? {} : { maxBytes }), ...(warn ? { warn } : {}) }),
     readOnly: options.readOnly,
+    secret: (text) => session.redactor.redact(text) !== text,
   })
 }

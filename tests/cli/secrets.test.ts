@@ -1,6 +1,6 @@
 // deadline: 120s
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout } from '../support/checkout.ts'
@@ -11,6 +11,7 @@ import { appendFileSync, existsSync } from 'node:fs'
 const mark = (text) => appendFileSync('marks', text + '\\n')
 const params = z.object({ secret: z.string() })
 const withP = task({ params, inputs: [], run: ({ params }) => { mark(params.secret); if (existsSync('fail')) throw new Error('not ' + params.secret) } })
+const kept = task({ inputs: [], run: ({ secret }) => { mark('kept'); secret('tok-abcdef'); return { token: 'tok-abcdef' } } })
 const login = task({ params: z.object({ password: z.string(), user: z.string() }), run: ({ params }) => mark(params.user) })
 const made = task({ run: ({ secret }) => { secret('tok-abcdef'); return { id: 7, token: 'tok-abcdef' } }, undo: ({ value }) => mark('undo made ' + value.id) })
 const holds = { description: 'it holds', hold: async () => ({ asked: 1 }) }
@@ -20,7 +21,7 @@ const plainMade = task({ run: () => ({ id: 8 }) })
 const plainGated = task({ needs: { made: after(plainMade, { until: holds }) }, run: () => 1, undo: ({ needs, value }) => mark('undo plain ' + needs.made.id + value) })
 const last = task({ needs: { made }, run: () => 2, undo: () => mark('undo last') })
 const both = task({ needs: { a: after(withP, { params: { secret: process.env.DB_PASSWORD ?? '' } }), b: after(withP, { params: { secret: process.env.API_TOKEN ?? '' } }) }, run: () => mark('both') })
-export default defineConfig({ name: '${project}', tasks: { withP, login, both, made, last, gated, plainMade, plainGated } })
+export default defineConfig({ name: '${project}', tasks: { withP, kept, login, both, made, last, gated, plainMade, plainGated } })
 `
 const value = 'sup3rs3cretvalue'
 
@@ -54,6 +55,16 @@ secrets('so is that of a param whose name says secret', async ({ test }) => {
   const out = await test.succeed(['run', '--junit', 'j.xml', 'login', '--user', 'jo', '--password', value])
   assert.match(out, 'login(password="***", user="jo")')
   assert.equal(holding(test.directory, value), [])
+})
+
+secrets('a value that holds a secret is not remembered', async ({ test }) => {
+  for (let round = 0; round < 2; round += 1) assert.match(await test.succeed(['run', 'kept']), 'is not remembered')
+  assert.equal(readFileSync(join(test.directory, 'marks'), 'utf8'), 'kept\nkept\n')
+  // the config itself has it
+  assert.equal(
+    holding(test.directory, 'tok-abcdef').map((file) => basename(file)),
+    ['devstack.config.ts'],
+  )
 })
 
 secrets('tasks that differ in a secret only are two, and are remembered by it', async ({ test }) => {
