@@ -47,6 +47,9 @@ export function findRun(loaded: LoadedConfig, id: string | undefined): RunInfo {
   throw usage('RUN_AMBIGUOUS', `"${id}" could be ${names.join(', ')}.`, 'Give more of the id.')
 }
 
+/** Runs that are looked through, for a node's last end or for something that can be taken back. */
+const searched = 20
+
 /** A run that did not succeed; without an id the latest run, if it is one. */
 export function findResumable(loaded: LoadedConfig, id: string | undefined): RunInfo {
   const info = findRun(loaded, id)
@@ -74,12 +77,16 @@ export function findResumable(loaded: LoadedConfig, id: string | undefined): Run
   return info
 }
 
-/** A run that can be taken back; without an id the latest that is no undo itself. */
-export function findUndoable(loaded: LoadedConfig, id: string | undefined): RunInfo {
-  const latest = id === undefined ? listRuns(stateOf(loaded)).find(({ undoes }) => undoes === undefined) : undefined
-  const info = latest ?? findRun(loaded, id)
-  if (info.state === 'running') throw usage('RUN_RUNNING', `Run ${info.runId} is still going on.`, 'Wait for its end.')
-  return info
+/**
+ * Runs that may be taken back, the newest first; with an id that one alone. Throws RUN_NOT_FOUND, and RUN_RUNNING when the
+ * first of them still goes on.
+ */
+export function findUndoable(loaded: LoadedConfig, id: string | undefined): readonly RunInfo[] {
+  const latest = id === undefined ? listRuns(stateOf(loaded)).filter(({ undoes }) => undoes === undefined) : []
+  const found = latest.length > 0 ? latest.slice(0, searched) : [findRun(loaded, id)]
+  const { state, runId } = found[0]!
+  if (state === 'running') throw usage('RUN_RUNNING', `Run ${runId} is still going on.`, 'Wait for its end.')
+  return found
 }
 
 /** Everything about a run, with what it continued. `warn` hears of a torn journal; with `repair` (default no) it is mended. */
@@ -162,9 +169,6 @@ export interface LastFailure {
   readonly at: number
   readonly message: string
 }
-
-/** Runs that are looked through for a node's last end. */
-const searched = 20
 
 /** Those of the nodes whose last end was a failure. Journals that can not be read tell nothing. */
 export function lastFailures(loaded: LoadedConfig, nodes: Iterable<string>): ReadonlyMap<string, LastFailure> {

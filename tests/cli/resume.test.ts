@@ -22,9 +22,10 @@ const placed = task({ needs: { image }, undoOn: 'on-failure', run: () => { mark(
 const routed = task({ needs: { placed }, undoOn: 'on-failure', run: () => mark('routed'), undo: () => mark('undo routed') })
 const checked = task({ needs: { routed }, run: () => { throw new Error('unhealthy') } })
 const long = task({ needs: { first }, run: async ({ signal, log }) => { if (existsSync('mended')) return mark('long'); log('long is running'); await new Promise((resolve) => { const t = setInterval(() => {}, 1000); signal.addEventListener('abort', () => { clearInterval(t); resolve() }) }); throw new Error('ended') } })
+const looks = task({ effect: 'read', run: () => mark('looks') })
 const drop = task({ effect: 'destroy', destroys: () => ['all of it'], needs: { first }, run: () => mark('drop') })
 const afterDrop = task({ needs: { drop, third }, run: () => mark('afterDrop') })
-export default defineConfig({ name: '${project}', tasks: { first, second, third, fourth, secretive, uses, takes, image, placed, routed, checked, long, drop, afterDrop } })
+export default defineConfig({ name: '${project}', tasks: { first, second, third, fourth, secretive, uses, takes, image, placed, routed, checked, long, looks, drop, afterDrop } })
 `
 
 const resumes = suite<{ test: Checkout }>('journal, resume and undo')
@@ -128,6 +129,17 @@ resumes('undo goes backwards, stops at a failure, and goes on', async ({ test })
   await test.succeed(['undo', run!])
   assert.is(marks(test), 'undo fourth, undo third, undo second, undo first 5432')
   assert.match(await test.succeed(['undo']), 'nothing that can be undone any more')
+})
+
+resumes('undo without a run passes over what only looked, but not over what was undone already', async ({ test }) => {
+  await test.succeed(['run', 'image'])
+  await test.succeed(['run', 'first'])
+  await test.succeed(['run', 'looks'])
+  await test.run(['run', 'checked', '--no-such-option'])
+  await test.succeed(['undo'])
+  assert.match(marks(test), /looks, undo first 5432$/)
+  assert.match(await test.succeed(['undo']), 'nothing that can be undone any more')
+  assert.not.match(marks(test), 'undo image')
 })
 
 resumes("a failed run takes back what says undoOn: 'on-failure'", async ({ test }) => {

@@ -7,32 +7,39 @@ import { openConfig } from '../open-config.ts'
 import { prepareTargets } from '../prepare.ts'
 import { findUndoable, readRun, recordedTargets, valuesToUndo } from '../recorded.ts'
 
-/** `devstack undo [run]`: takes back what the run did, the last thing first. */
+/** `devstack undo [run]`: takes back what the run did, the last thing first. Without a run: the latest that did something. */
 export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
   const loaded = await openConfig(options, io)
-  const info = findUndoable(loaded, operands[0])
   const warn = (text: string): void => void io.stderr.write(`Warning: ${text}\n`)
-  const record = readRun(loaded, info.runId, warn, { repair: !options.dryRun })
-  const targets = await recordedTargets(record, loaded)
-  const prepared = await prepareTargets({ loaded, options, targets, io })
-  try {
-    const pending = [...record.completed, ...record.interrupted].filter((id) => prepared.graph.nodes.has(id))
-    const values = valuesToUndo(record, prepared.graph, pending)
-    if (options.dryRun) {
-      const steps = [...pending].reverse().map((id): Step => {
-        const { undo } = prepared.graph.nodes.get(id)!.definition
-        return {
-          ...stepOf(prepared.graph.nodes.get(id)!),
-          decision: undo ? 'run' : 'skip',
-          cause: undo ? 'would be undone' : 'has no undo',
-        }
-      })
-      const { formatPlan } = await import('../../session/plan.ts')
-      io.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : formatPlan(steps))
-      return 0
+  const candidates = findUndoable(loaded, operands[0])
+  for (const [index, { runId, state }] of candidates.entries()) {
+    if (candidates.length > 1 && (state === 'empty' || state === 'unreadable')) continue
+    const record = readRun(loaded, runId, warn, { repair: !options.dryRun })
+    const targets = await recordedTargets(record, loaded)
+    const prepared = await prepareTargets({ loaded, options, targets, io })
+    try {
+      const pending = [...record.completed, ...record.interrupted].filter((id) => prepared.graph.nodes.has(id))
+      // what only looked is passed over, what was undone already is not: else a second undo would take back another run
+      const looked = record.undone.size === 0 && !pending.some((id) => prepared.graph.nodes.get(id)!.definition.undo)
+      if (looked && index < candidates.length - 1) continue
+      const values = valuesToUndo(record, prepared.graph, pending)
+      if (options.dryRun) {
+        const steps = [...pending].reverse().map((id): Step => {
+          const { undo } = prepared.graph.nodes.get(id)!.definition
+          return {
+            ...stepOf(prepared.graph.nodes.get(id)!),
+            decision: undo ? 'run' : 'skip',
+            cause: undo ? 'would be undone' : 'has no undo',
+          }
+        })
+        const { formatPlan } = await import('../../session/plan.ts')
+        io.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : formatPlan(steps))
+        return 0
+      }
+      return await executeUndo({ ...prepared, io, runId, pending, record, values })
+    } finally {
+      prepared.dispose()
     }
-    return await executeUndo({ ...prepared, io, runId: info.runId, pending, record, values })
-  } finally {
-    prepared.dispose()
   }
+  return 0
 }
