@@ -9,6 +9,7 @@ import { checkConfig } from './check.ts'
 import type { Config, Pack, PackContext } from './define.ts'
 import { Registry } from './registry.ts'
 
+const longestLoad = 60_000
 const usualEnvFiles = ['.env', '.env.local']
 const names = ['devstack.config']
 const extensions = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml']
@@ -32,6 +33,8 @@ export interface LoadOptions {
   readonly composePack?: (files: readonly string[]) => Promise<Pack>
   /** Reads env files that are more than plain `NAME=value` lines; without it Node's own reader does. */
   readonly readVariables?: VariablesReader
+  /** How long a module may take to load, in milliseconds; default 60 s. */
+  readonly deadlineMs?: number
 }
 
 /** Variables of an env file's text. `${NAME}` is looked up in `environment`, then above in the text, then in `earlier` files. */
@@ -257,7 +260,8 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
   let exported: unknown
   try {
     const version = statSync(file).mtimeMs
-    exported = await ((await import(`${pathToFileURL(file).href}?v=${version}`)) as { default?: unknown }).default
+    const loading = importDefault(`${pathToFileURL(file).href}?v=${version}`)
+    exported = await settledWithin(options.deadlineMs ?? longestLoad, loading)
   } catch (thrown) {
     throw await loadFailure(thrown, file, options)
   }
@@ -270,6 +274,22 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
     })
   }
   return { config: checkConfig(exported as Config, file), compose: [] }
+}
+
+async function importDefault(url: string): Promise<unknown> {
+  return ((await import(url)) as { default?: unknown }).default
+}
+
+/** A promise that nothing will settle would end the process without a word. */
+async function settledWithin(ms: number, loading: Promise<unknown>): Promise<unknown> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const text = `it, or the promise that it exports, has not settled within ${ms / 1000} s`
+  const timer = setTimeout(() => reject(new Error(text)), ms)
+  try {
+    return await Promise.race([loading, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 async function loadFailure(thrown: unknown, file: string, options: LoadOptions): Promise<DevstackError> {
@@ -294,8 +314,14 @@ async function loadFailure(thrown: unknown, file: string, options: LoadOptions):
     message: `The config could not be loaded: ${messageOf(thrown).split('\n')[0]}`,
     place,
     cause: thrown,
-    ...(missing === undefined ? {} : { hint: `Install it (npm install --save-dev ${missing}) or correct the import.` }),
+    ...(missing === undefined ? {} : { hint: importHint(missing) }),
   })
+}
+
+/** `missing` is a package's name, or where a relative import led to. */
+function importHint(missing: string): string {
+  if (/^(?:[./\\]|file:|[A-Za-z]:[\\/])/.test(missing)) return 'Make the file, or correct the import.'
+  return `Install it (npm install --save-dev ${missing}) or correct the import.`
 }
 
 function readText(file: string): string {

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { loadConfig } from '../../lib/config/load.ts'
+import type { DevstackError } from '../../lib/errors.ts'
 import { type Checkout, checkout } from '../support/checkout.ts'
 
 const configs = suite<{ test: Checkout }>('config files')
@@ -130,6 +132,13 @@ const broken: readonly (readonly [name: string, file: string, text: string, mess
     "const a = 1\nimport x from 'no-such-package'\n",
     /no-such-package/,
     /devstack\.config\.ts:2:\d+/,
+  ],
+  [
+    'imports a file that is not there',
+    'devstack.config.ts',
+    "import x from './nope.ts'\n",
+    /nope\.ts[\s\S]*→ Make the file, or correct the import\./,
+    /devstack\.config\.ts:1:\d+/,
   ],
   [
     'has an unknown setting',
@@ -265,6 +274,21 @@ configs('a task of a YAML or JSON config may be called __proto__', async ({ test
 configs('a lock named twice is taken once', async ({ test }) => {
   test.write({ 'devstack.config.yaml': 'tasks: { a: { locks: [p, p, { name: p, size: 2 }], run: echo locked } }\n' })
   assert.match(await test.succeed(['run', 'a', '--verbose'], { timeout: 20_000 }), 'locked')
+})
+
+configs('a config that never settles is refused', async ({ test }) => {
+  const texts = ['export default new Promise(() => {})\n', 'export default {}\nawait new Promise(() => {})\n']
+  for (const [index, text] of texts.entries()) {
+    const file = `never${index}.mjs`
+    test.write({ [file]: text })
+    const loading = loadConfig({ directory: test.directory, file, environment: {}, deadlineMs: 200 })
+    const error = await loading.then(
+      () => undefined,
+      (thrown: DevstackError) => thrown,
+    )
+    assert.is(error?.code, 'CONFIG_FAILED')
+    assert.match(error!.message, 'not settled within 0.2 s')
+  }
 })
 
 configs('a promise of a config is awaited', async ({ test }) => {
