@@ -69,7 +69,7 @@ export async function devstack(argv: readonly string[], io: Io): Promise<number>
   let verbose = argv.includes('--verbose') || argv.includes('-v')
   try {
     if (argv[0] === '__complete') return await completion.answer(argv.slice(1), io)
-    const invocation = parseArguments(argv)
+    const invocation = parseArguments(argv, { taskNames: completion.knownTasks(argv, io) })
     verbose = invocation.options.verbose ?? false
     if (invocation.options.version) {
       io.stdout.write(`${(await import('./version.ts')).version()}\n`)

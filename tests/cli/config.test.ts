@@ -365,6 +365,31 @@ configs('a config may be included twice; a true cycle is refused', async ({ test
   assert.match(refused, /include each other: \S+\/a\/\S+ → \S+\/lib\/\S+ → \S+\/a\/\S+\.\n/)
 })
 
+configs('a task typed as a command is told from an unknown command', async ({ test }) => {
+  test.write({
+    'devstack.config.yaml': 'tasks: { migrate: { aliases: [m], run: "true" } }\n',
+    'sub/x': '',
+  })
+  await test.succeed(['list'])
+  for (const words of [['migrate'], ['-C', 'sub', 'migrate']])
+    assert.match(await test.refused(words), /"migrate" is a task, not a command[\s\S]*devstack run migrate/)
+  assert.match(await test.refused(['m']), '"m" is a task')
+  assert.match(await test.refused(['nope']), 'There is no command "nope"')
+})
+
+configs('doctor finds cycles', async ({ test }) => {
+  test.write({
+    'devstack.config.ts': `import { defineConfig, named, task, z } from 'devstack'
+const run = () => {}
+const chosen = task({ params: z.object({ which: z.string() }), needs: ({ which }) => ({ x: which.length > 0 ? named('a') : named('b') }), run })
+export default defineConfig({ tasks: { chosen, fine: task({ run }), a: task({ needs: { b: named('b') }, run }), b: task({ needs: { a: named('a') }, run }) } })`,
+  })
+  const { stdout } = await test.run(['doctor', '--json'], { env: { DOCKER_HOST: 'unix:///nowhere.sock' } })
+  const finding = JSON.parse(stdout).find(({ check }: { check: string }) => check === 'config')
+  assert.is(finding.level, 'problem')
+  assert.match(finding.message, 'a → b → a')
+})
+
 configs('cycles are printed whole, and the same whoever is asked', async ({ test }) => {
   test.write({
     'devstack.config.ts': `import { defineConfig, definePack, named, task } from 'devstack'

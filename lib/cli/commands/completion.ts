@@ -11,6 +11,12 @@ export async function command({ operands }: Invocation, io: Io): Promise<number>
   return 0
 }
 
+/** Names and aliases of the tasks, as far as completion knows them; looked up when the first is asked for. */
+export function* knownTasks(words: readonly string[], io: Io): Generator<string> {
+  const found = readCompletionCache(completionDirectory(words, io.cwd))
+  for (const { name, aliases = [] } of found?.cache.tasks ?? []) yield* [name, ...aliases]
+}
+
 /** `devstack __complete -- words...`: what the scripts ask. Never fails: an empty answer is one. */
 export async function answer(argv: readonly string[], io: Io): Promise<number> {
   const words = argv[0] === '--' ? argv.slice(1) : argv

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LoadedConfig } from '../../config/load.ts'
+import type { Registry } from '../../config/registry.ts'
+import { buildGraph, type Target } from '../../engine/graph.ts'
 import { describeHolder, portHolder } from '../../runtime/ports.ts'
 import { openLocks } from '../../state/locks.ts'
 import { listRuns } from '../../state/runs.ts'
@@ -32,6 +34,7 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
       runtime: () => runtime,
       config: async () => {
         const { file, registry, environment } = await config()
+        await checkGraph(registry)
         return { file, tasks: registry.entries().length, ports: portsOf(environment) }
       },
       locks: async () =>
@@ -52,6 +55,18 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
     return exitCodeOf(findings)
   } finally {
     runtime.close()
+  }
+}
+
+/** Follows the needs of every task, as far as they are known without params. Throws what is wrong with the graph. */
+async function checkGraph(registry: Registry): Promise<void> {
+  for (const { task } of registry.entries()) {
+    const { params, needs } = task.definition
+    const defaults = await params?.['~standard'].validate({})
+    if (defaults?.issues && typeof needs === 'function') continue
+    // one by one, as they are run: two of them may make helpers of the same name
+    const valid = defaults && !defaults.issues ? { params: defaults.value as Target['params'] & object } : {}
+    await buildGraph([{ task, ...valid }], registry)
   }
 }
 

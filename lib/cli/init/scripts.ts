@@ -12,6 +12,10 @@ export function importScripts(text: string, file = 'package.json'): Draft {
   const tasks: DraftTask[] = []
   const isHook = (name: string, prefix: string) => name.startsWith(prefix) && scripts.has(name.slice(prefix.length))
   for (const [name, line] of scripts) {
+    const variables = [...new Set(line.match(/(?<=\$\{?)npm_\w+/g))]
+    if (variables.length > 0) {
+      notes.push(`"${name}" reads ${variables.join(' and ')}, which npm sets and devstack does not.`)
+    }
     if (isHook(name, 'post')) {
       notes.push(`"${name}" is the last command of the task ${name.slice('post'.length)}.`)
       continue

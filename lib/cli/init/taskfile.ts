@@ -25,6 +25,11 @@ export async function importTaskfile(text: string, file = 'Taskfile.yml'): Promi
       continue
     }
     tasks.push(toTask(name, raw, { file, globals, environment, known }))
+    if (JSON.stringify(raw)?.includes('.CLI_ARGS')) {
+      notes.push(
+        `"${name}" took what stands behind -- ({{.CLI_ARGS}}), which is left out; give the task params for it.`,
+      )
+    }
   }
   return { source: 'taskfile', file, tasks, notes }
 }

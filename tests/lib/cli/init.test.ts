@@ -63,6 +63,12 @@ scripts('what ran at once becomes a group; what ran in order stays as it is', ()
   assert.match(taskOf(tasks, 'ci').notes?.join() ?? '', 'one after the other')
 })
 
+scripts('variables that npm sets are told', () => {
+  const { tasks, notes } = npm({ pack: 'echo $npm_package_name ${npm_config_x}', fine: 'echo $HOME' })
+  assert.is(tasks.length, 2)
+  assert.equal(notes, ['"pack" reads npm_package_name and npm_config_x, which npm sets and devstack does not.'])
+})
+
 scripts('comments, empty scripts and wrong types are no tasks', async () => {
   assert.equal(npm({ '//': 'about', '//x': 'y', empty: ' ', number: 1 }).tasks, [])
   for (const text of ['{}', 'null', '[]', '"x"', '{"scripts":null}']) assert.equal(importScripts(text).tasks, [])
@@ -313,6 +319,14 @@ tasks:
   assert.is(tasks.length, 5)
   assert.match(notes.join('\n'), 'docs')
   assert.match(notes.join('\n'), 'f:*')
+})
+
+taskfile('words of the command line are told', async () => {
+  const { tasks, notes } = await importTaskfile('tasks:\n  t: { cmds: ["vitest {{.CLI_ARGS}}"] }\n  u: { cmds: [x] }\n')
+  assert.equal(lines(taskOf(tasks, 't')), ['vitest'])
+  assert.equal(notes, [
+    '"t" took what stands behind -- ({{.CLI_ARGS}}), which is left out; give the task params for it.',
+  ])
 })
 
 taskfile('broken ones are refused with their line', async () => {
