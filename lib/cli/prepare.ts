@@ -1,4 +1,5 @@
 /** From the words of the command line to a graph that can run. */
+import { checkTask } from '../config/check.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { buildGraph, type Graph } from '../engine/graph.ts'
 import { DevstackError } from '../errors.ts'
@@ -74,6 +75,10 @@ export async function prepareTargets(given: {
 }): Promise<Prepared> {
   const { loaded, options, targets, io } = given
   const graph = await buildGraph(targets, loaded.registry, concealerOf(loaded))
+  for (const { name, task, definition } of graph.nodes.values()) {
+    // those with a name of their own were checked as they were registered
+    if (loaded.registry.nameOf(task) === undefined) checkTask(name, definition)
+  }
   const runtime = lazyRuntime(io.environment)
   const { signal, clear } = deadlineOf(io.signal, options.timeout)
   return {

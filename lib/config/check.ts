@@ -147,20 +147,21 @@ export function checkConfig(config: Config, file: string): Config {
 export function checkTask(
   name: string,
   definition: AnyDefinition,
-  { origin, file }: { readonly origin: string; readonly file?: string },
+  { origin, file }: { readonly origin?: string; readonly file?: string } = {},
 ): void {
   const fault = isRecord(definition)
     ? faultOf(definition, taskChecks)
     : { key: 'definition', expected: 'a record', got: '' }
   if (!fault) return
   const { key, expected, got } = fault
+  const where = origin === undefined ? '' : ` in ${origin}`
   throw new DevstackError({
     kind: 'config',
     code: 'CONFIG_INVALID',
     message:
       expected === undefined
-        ? `"${key}" of the task "${name}" in ${origin} is no key of a task.${suggest(key, Object.keys(taskChecks))}`
-        : `${key} of the task "${name}" in ${origin} must be ${expected}, got ${got}.`,
+        ? `"${key}" of the task "${name}"${where} is no key of a task.${suggest(key, Object.keys(taskChecks))}`
+        : `${key} of the task "${name}"${where} must be ${expected}, got ${got}.`,
     ...(expected === undefined ? { hint: `The keys of a task are ${Object.keys(taskChecks).join(', ')}.` } : {}),
     ...(file === undefined ? {} : { place: placeIn(file, [name.slice(name.lastIndexOf(':') + 1), key]) }),
   })

@@ -271,6 +271,14 @@ configs('a task of a YAML or JSON config may be called __proto__', async ({ test
   assert.match(await test.refused(['list']), /tasks\.__proto__\.rnu[\s\S]*devstack\.config\.json:2:17/)
 })
 
+configs('a task that stands in no record of tasks is checked as well', async ({ test }) => {
+  test.write({
+    'devstack.config.ts': `import { defineConfig, task } from 'devstack'
+export default defineConfig({ tasks: { a: task({ needs: { x: task({ envFiles: 3 } as any) }, run: () => 1 }) } })`,
+  })
+  assert.match(await test.refused(['run', 'a']), 'envFiles of the task "a.x" must be a list of texts, got 3')
+})
+
 configs('a lock named twice is taken once', async ({ test }) => {
   test.write({ 'devstack.config.yaml': 'tasks: { a: { locks: [p, p, { name: p, size: 2 }], run: echo locked } }\n' })
   assert.match(await test.succeed(['run', 'a', '--verbose'], { timeout: 20_000 }), 'locked')
