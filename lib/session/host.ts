@@ -1,7 +1,7 @@
 /** What a run touches: turns the engine's `Host` into processes, locks, files and events. */
 import { existsSync } from 'node:fs'
 import { delimiter, isAbsolute, join, relative, resolve } from 'node:path'
-import { readEnvironment } from '../config/load.ts'
+import { type LoadedConfig, readEnvironment } from '../config/load.ts'
 import type { Registry } from '../config/registry.ts'
 import type { Ambient } from '../context.ts'
 import type { NodeEvent, RunEvent, RunOnlyEvent } from '../engine/events.ts'
@@ -14,7 +14,7 @@ import { ProcessSet } from './processes.ts'
 import { paced } from './progress.ts'
 import { Rows } from './rows.ts'
 import type { Session } from './session.ts'
-import { commandFailed, execCommand, taskShell } from './shell.ts'
+import { execCommand, placeOf, type ShellOutput, shellFailed, taskShell } from './shell.ts'
 import { onStall, settling } from './stall.ts'
 import { validated } from './value.ts'
 
@@ -98,7 +98,7 @@ export function createHost(options: HostOptions): SessionHost {
       const value = isProcessOutput(returned) ? undefined : returned
       return value === undefined && !definition.returns ? undefined : validated(id, definition.returns, value)
     },
-    failure: (node, thrown) => failureOf(node, thrown),
+    failure: (node, thrown) => failureOf(node, thrown, session.loaded),
     ...(options.lock ? { lock: options.lock } : {}),
     ...(options.cost ? { cost: options.cost } : {}),
   }
@@ -292,21 +292,17 @@ function isProcessOutput(value: unknown): boolean {
   return typeof value === 'object' && value !== null && /ProcessOutput$/.test((value as object).constructor?.name ?? '')
 }
 
-/** zx rejects with what the command printed; anything else is told as it is, with its place when it is a bug of the task. */
-function failureOf(node: GraphNode, thrown: unknown): DevstackError {
-  if (thrown instanceof DevstackError) return thrown
-  if (isProcessOutput(thrown)) {
-    const output = thrown as {
-      exitCode: number | null
-      signal: string | null
-      stdall?: string
-      stderr: string
-      cmd?: string
-    }
-    return commandFailed(output.cmd ?? node.id, output.exitCode, output.signal, output.stdall ?? output.stderr)
+/**
+ * zx rejects with what the command printed; anything else is told as it is, with its place when it is a bug of the task. Of a
+ * command whose place is not known, the config's file is.
+ */
+function failureOf(node: GraphNode, thrown: unknown, loaded: LoadedConfig): DevstackError {
+  if (isProcessOutput(thrown)) return placed(shellFailed(node.id, thrown as ShellOutput), node, loaded)
+  if (thrown instanceof DevstackError) {
+    return /^TASK_(COMMAND_|NO_DIRECTORY)/.test(thrown.code) ? placed(thrown, node, loaded) : thrown
   }
   const error = toDevstackError(thrown, 'task', 'TASK_FAILED')
-  const place = thrown instanceof Error ? placeOf(thrown) : undefined
+  const place = thrown instanceof Error ? placeOf(thrown.stack) : undefined
   return new DevstackError({
     kind: 'task',
     code: 'TASK_FAILED',
@@ -316,13 +312,12 @@ function failureOf(node: GraphNode, thrown: unknown): DevstackError {
   })
 }
 
-/** The first frame of the stack that is the user's. */
-function placeOf(error: Error): { file: string; line: number; column: number } | undefined {
-  for (const frame of (error.stack ?? '').split('\n')) {
-    const match = /(?:file:\/\/)?(\/[^():]+\.[cm]?[jt]s)(?:\?[^:]*)?:(\d+):(\d+)/.exec(frame)
-    if (!match || match[1]!.includes('/node_modules/') || match[1]!.includes('/dist/')) continue
-    const file = relative(process.cwd(), match[1]!)
-    return { file: file.startsWith('..') ? match[1]! : file, line: Number(match[2]), column: Number(match[3]) }
-  }
-  return undefined
+function placed(error: DevstackError, node: GraphNode, { registry, directory }: LoadedConfig): DevstackError {
+  const origin = registry.origin(node.task)?.origin
+  if (error.place || origin === undefined || origin.startsWith('pack ')) return error
+  return new DevstackError({
+    ...error,
+    message: error.message,
+    place: { file: relative(process.cwd(), join(directory, origin)) },
+  })
 }

@@ -13,6 +13,13 @@ const mark = (text) => appendFileSync('marks', text + '\\n')
 const fine = task({ run: () => mark('fine') })
 const broken = task({ run: () => { throw new Error('it broke') } })
 const shell = task({ ...command('echo before; echo oops >&2; exit 7') })
+const multi = task({ run: async ({ $ }) => {
+  await $({ quiet: true })\`echo \${'two words'} &&
+    exit 2\`
+} })
+const hit = task({ run: ({ $ }) => $\`kill -9 $$\` })
+const lost = task({ cwd: 'nowhere', run: ({ $ }) => $\`echo x\` })
+const lostToo = task({ cwd: 'nowhere', ...command('echo x') })
 const later = task({ needs: { broken }, run: () => mark('later') })
 const slow = task({ run: async ({ $ }) => { await $\`sleep 60\`; mark('slow') } })
 const patient = task({ timeout: '100ms', run: ({ $ }) => $\`sleep 60\` })
@@ -57,7 +64,7 @@ const bothEnd = group({ finishing, delayed })
 const bothKilled = group({ killer, delayed })
 const mixed = group({ later, fine })
 export default defineConfig({ name: '${project}', concurrency: 2, cancel: { interrupt: '300ms', terminate: '300ms' }, tasks: {
-  fine, broken, shell, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf, never, unseen, shut, untaken,
+  fine, broken, shell, multi, hit, lost, lostToo, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf, never, unseen, shut, untaken,
   killer, delayed, finishing, read, bothEnd, bothKilled, mixed, ...__tasks } })
 `
 
@@ -195,6 +202,30 @@ exits('a wrong param is named, with what was expected and the near name', async 
   assert.equal(JSON.parse(marks(test)[0]!), { count: 2, mode: 'fast' })
   const help = await test.succeed(['help', 'read'])
   for (const part of ['--count', 'how often', 'fast', 'slow']) assert.match(help, part)
+})
+
+exits('a failed command is named with its text, its end and its place', async ({ test }) => {
+  const secret = { env: { API_TOKEN: 'two words' } }
+  for (const [name, message, place, more] of [
+    ['multi', "`echo $'two words' && exit 2` failed with exit code 2", /devstack\.config\.ts:\d+:\d+/],
+    ['multi', "`echo $'***' && exit 2` failed with exit code 2", /devstack\.config\.ts/, secret],
+    ['hit', '`kill -9 $$` failed with signal SIGKILL', /devstack\.config\.ts:\d+:\d+/],
+    ['shell', '`echo before; echo oops >&2; exit 7` failed with exit code 7', /devstack\.config\.ts/],
+    ['lost', /The working directory .*\/nowhere of `echo x` does not exist/, /devstack\.config\.ts:\d+:\d+/],
+    ['lostToo', /The working directory .*\/nowhere of `echo x` does not exist/, /devstack\.config\.ts/],
+  ] as const) {
+    const ended = await test.run(['run', name], more)
+    assert.is(ended.exitCode, 1)
+    assert.match(ended.stdout, message)
+    assert.match(ended.stdout, place)
+    const { stdout } = await test.run(['run', '--renderer', 'github', name], more)
+    assert.match(
+      stdout,
+      place.source.includes('d+')
+        ? /::error file=devstack\.config\.ts,line=\d+,col=/
+        : /::error file=devstack\.config\.ts/,
+    )
+  }
 })
 
 exits('a reader that goes away ends the output, not with a stack', async ({ test }) => {
