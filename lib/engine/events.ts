@@ -26,7 +26,7 @@ export interface Autopsy {
   readonly logs: readonly string[]
   /** Node ids that can not start because of it. */
   readonly blocked: readonly string[]
-  /** The command to look further. */
+  /** The command to look further; empty where there is none. */
   readonly next: string
 }
 

@@ -76,7 +76,7 @@ export async function performAutopsy(options: AutopsyOptions): Promise<Autopsy> 
     ...(container === undefined ? {} : { container: factsOf(container, details, options.sawOutOfMemory) }),
     logs,
     blocked: options.blocked,
-    next: `devstack run logs ${service ?? options.node}`,
+    next: container === undefined ? '' : `devstack run logs ${service ?? options.node}`,
   }
 }
 

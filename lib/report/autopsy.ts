@@ -26,7 +26,7 @@ export function formatAutopsy(autopsy: Autopsy, paint: Paint = createPaint(false
     for (const log of logs) lines.push(paint.dim(`  | ${clean(log)}`))
   }
   if (blocked.length > 0) lines.push(`blocked   ${names(blocked, 8)}`)
-  lines.push(`further   ${paint.cyan(clean(next))}`)
+  if (next !== '') lines.push(`further   ${paint.cyan(clean(next))}`)
   return lines
 }
 

@@ -4,7 +4,7 @@ import { delimiter, isAbsolute, join, relative, resolve } from 'node:path'
 import { type LoadedConfig, readEnvironment } from '../config/load.ts'
 import type { Registry } from '../config/registry.ts'
 import type { Ambient } from '../context.ts'
-import type { NodeEvent, RunEvent, RunOnlyEvent } from '../engine/events.ts'
+import type { Autopsy, NodeEvent, RunEvent, RunOnlyEvent } from '../engine/events.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Host, Verdict } from '../engine/host.ts'
 import { DevstackError, toDevstackError } from '../errors.ts'
@@ -299,6 +299,8 @@ function isProcessOutput(value: unknown): boolean {
 function failureOf(node: GraphNode, thrown: unknown, loaded: LoadedConfig): DevstackError {
   if (isProcessOutput(thrown)) return placed(shellFailed(node.id, thrown as ShellOutput), node, loaded)
   if (thrown instanceof DevstackError) {
+    const { autopsy } = thrown as { autopsy?: Autopsy }
+    if (autopsy && !loaded.registry.find('logs')) return withAutopsy(thrown, { ...autopsy, next: '' })
     return /^TASK_(COMMAND_|NO_DIRECTORY)/.test(thrown.code) ? placed(thrown, node, loaded) : thrown
   }
   const error = toDevstackError(thrown, 'task', 'TASK_FAILED')
@@ -310,6 +312,12 @@ function failureOf(node: GraphNode, thrown: unknown, loaded: LoadedConfig): Devs
     cause: thrown,
     ...(place ? { place } : {}),
   })
+}
+
+/** The error with another autopsy: one proposes the task `logs` of the stack, which not every config has. */
+function withAutopsy(error: DevstackError, autopsy: Autopsy): DevstackError {
+  const { message, cause } = error
+  return Object.assign(new DevstackError({ ...error, message, cause }), { autopsy })
 }
 
 function placed(error: DevstackError, node: GraphNode, { registry, directory }: LoadedConfig): DevstackError {

@@ -24,6 +24,10 @@ const later = task({ needs: { broken }, run: () => mark('later') })
 const slow = task({ run: async ({ $ }) => { await $\`sleep 60\`; mark('slow') } })
 const patient = task({ timeout: '100ms', run: ({ $ }) => $\`sleep 60\` })
 const gate = { description: 'the impossible', hold: async () => { throw new DevstackError({ kind: 'gate', code: 'GATE_DEADLINE', message: 'never held', exitCode: 3 }) } }
+class Autopsied extends DevstackError {
+  autopsy = { question: 'GET /', asked: 1, waitedMs: 5, answers: [], logs: [], blocked: [], next: 'devstack run logs api' }
+}
+const watchedOver = task({ gate: { description: 'it answers', hold: async () => { throw new Autopsied({ kind: 'gate', code: 'GATE_DEADLINE', message: 'never held' }) } }, run: () => 1 })
 const gated = task({ gate, run: () => 1 })
 const string = task({ run: () => { throw 'just a string' } })
 const nothing = task({ run: () => { throw undefined } })
@@ -64,7 +68,7 @@ const bothEnd = group({ finishing, delayed })
 const bothKilled = group({ killer, delayed })
 const mixed = group({ later, fine })
 export default defineConfig({ name: '${project}', concurrency: 2, cancel: { interrupt: '300ms', terminate: '300ms' }, tasks: {
-  fine, broken, shell, multi, hit, lost, lostToo, later, slow, patient, gated, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf, never, unseen, shut, untaken,
+  fine, broken, shell, multi, hit, lost, lostToo, later, slow, patient, gated, watchedOver, string, nothing, object, circular, escaped, notJson, long, binary, letters, echo, deaf, never, unseen, shut, untaken,
   killer, delayed, finishing, read, bothEnd, bothKilled, mixed, ...__tasks } })
 `
 
@@ -202,6 +206,16 @@ exits('a wrong param is named, with what was expected and the near name', async 
   assert.equal(JSON.parse(marks(test)[0]!), { count: 2, mode: 'fast' })
   const help = await test.succeed(['help', 'read'])
   for (const part of ['--count', 'how often', 'fast', 'slow']) assert.match(help, part)
+})
+
+exits('an autopsy names no task that the config does not have', async ({ test }) => {
+  const { stdout } = await test.run(['run', 'watchedOver'])
+  assert.match(stdout, 'asked     GET /')
+  assert.not.match(stdout, 'run logs')
+  test.write({
+    'devstack.config.ts': config(test.project).replace('tasks: {', 'tasks: { logs: task({ run: () => 1 }),'),
+  })
+  assert.match((await test.run(['run', 'watchedOver'])).stdout, 'further   devstack run logs api')
 })
 
 exits('a failed command is named with its text, its end and its place', async ({ test }) => {
