@@ -3,7 +3,7 @@ import type { NodeEvent } from '../engine/events.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { Host } from '../engine/host.ts'
 import { sizedLocks } from '../engine/task.ts'
-import { formatHolder, openLocks } from '../state/locks.ts'
+import { formatOwner, openLocks } from '../state/locks.ts'
 import { endOrphans } from './processes.ts'
 import type { Session } from './session.ts'
 
@@ -40,7 +40,7 @@ export function openLockHost(
                 of: (id) => id === task,
                 say: (text) => emitNode(node.id, { type: 'node-output', stream: 'log', text: `${text}\n` }),
               }),
-            onWait: (holder) => emitNode(node.id, { type: 'lock-waiting', lock: name, holder: formatHolder(holder) }),
+            onWait: (holder) => emitNode(node.id, { type: 'lock-waiting', lock: name, holder: formatOwner(holder) }),
           }),
         )
       }

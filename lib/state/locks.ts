@@ -79,10 +79,15 @@ export function openLocks(options: { readonly directory: string }): Locks {
 
 /** `"postgres" is held by task migrate of run 7f3a (process 4711) since 10:31:07`. */
 export function formatHolder(holder: LockHolder): string {
+  return `"${holder.lock}" is held by ${formatOwner(holder)}`
+}
+
+/** `task migrate of run 7f3a (process 4711) since 10:31:07` */
+export function formatOwner(holder: LockHolder): string {
   const since = new Date(holder.since).toTimeString().slice(0, 8)
   const where =
     holder.state === 'unknown' ? ` on another machine or in a container; if it is gone, remove ${holder.file}` : ''
-  return `"${holder.lock}" is held by task ${holder.task} of run ${holder.runId} (process ${holder.pid}) since ${since}${where}`
+  return `task ${holder.task} of run ${holder.runId} (process ${holder.pid}) since ${since}${where}`
 }
 
 async function acquire(root: string, name: string, request: AcquireOptions): Promise<Release> {

@@ -38,13 +38,16 @@ const marks = (test: Checkout): string => {
 }
 const held = (name: string) =>
   new RegExp(`"${name}" is held by task \\S+ of run \\S+ \\(process \\d+\\) since \\d\\d:\\d\\d:\\d\\d`)
+/** What a task says that waits, after its own name. */
+const waits = (name: string) =>
+  new RegExp(`: waits for lock ${name}, held by task \\S+ of run \\S+ \\(process \\d+\\) since \\d\\d:\\d\\d:\\d\\d\\n`)
 
 locks('a second run waits, saying who holds the lock and since when', async ({ test }) => {
   const first = test.start(['run', 'hold'])
   await first.seen(/holding/)
   assert.match(await test.succeed(['locks']), held('postgres'))
   const second = test.start(['run', 'migrate'])
-  await second.seen(held('postgres'))
+  await second.seen(waits('postgres'))
   await test.succeed(['run', 'other'])
   test.write({ go: '' })
   assert.is((await first.ended).exitCode, 0)
@@ -85,7 +88,7 @@ locks('who waits can be interrupted', async ({ test }) => {
   await first.seen(/holding/)
   for (const [task, name] of [['migrate', 'postgres']] as const) {
     const second = test.start(['run', task])
-    await second.seen(held(name))
+    await second.seen(waits(name))
     second.signal('SIGINT')
     assert.is((await second.ended).exitCode, 130)
   }
@@ -97,7 +100,7 @@ locks('a semaphore has as many holders as its size', async ({ test }) => {
   const runs = [test.start(['run', 'pair']), test.start(['run', 'pair'])]
   for (const run of runs) await run.seen(/holding/)
   const third = test.start(['run', 'pair'])
-  await third.seen(held('pool'))
+  await third.seen(waits('pool'))
   assert.is(marks(test), 'pair+ pair+')
   test.write({ go: '' })
   for (const run of [...runs, third]) assert.is((await run.ended).exitCode, 0)
