@@ -1,6 +1,6 @@
 /** The rows of the tree: one a node, or one for all the steps that are part of the same thing. Pure. */
 import { progressBar } from './progress.ts'
-import { describeWait, isFinal, type NodeState, type NodeView, names, type RunView } from './view.ts'
+import { describeHold, describeWait, isFinal, type NodeState, type NodeView, names, type RunView } from './view.ts'
 
 export interface Row {
   readonly name: string
@@ -105,7 +105,9 @@ function nodeDetail(node: NodeView, view: RunView, row: Row): string {
     if (hold && hold.for !== 'needs') return describeWait(node)
     // as long as nobody says what holds it, it is what it needs
     const open = waitedFor(hold?.nodes ?? node.step?.needs ?? [], view).filter((name) => name !== row.name)
-    return open.length > 0 ? `waits for ${names(open)}` : ''
+    if (open.length > 0) return `waits for ${names(open)}`
+    // no event tells of each node that finds no slot: there may be thousands
+    return view.started && view.working >= view.started.concurrency ? describeHold({ for: 'slot' }) : ''
   }
   if (state.is === 'retrying') return `attempt ${state.attempt} failed: ${state.error.message.split('\n')[0]}`
   const attempt = state.is === 'running' && state.attempt > 1 ? `attempt ${state.attempt}` : ''

@@ -54,13 +54,15 @@ export interface RunView {
   started: Extract<RunEvent, { type: 'run-started' }> | undefined
   finished: Extract<RunEvent, { type: 'run-finished' }> | undefined
   startedAt: number
+  /** How many nodes are at work, which takes a slot: those that wait at a gate are not. */
+  working: number
   /** In the order of the plan, then of appearance. */
   readonly nodes: Map<string, NodeView>
   readonly notes: { readonly level: 'info' | 'warning'; readonly text: string }[]
 }
 
 export function createView(): RunView {
-  return { runId: '', started: undefined, finished: undefined, startedAt: 0, nodes: new Map(), notes: [] }
+  return { runId: '', started: undefined, finished: undefined, startedAt: 0, working: 0, nodes: new Map(), notes: [] }
 }
 
 /** Whether nothing more happens to a node in this state, but for undo. */
@@ -75,7 +77,18 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
     return undefined
   }
   const node = view.nodes.get(event.node) ?? addNode(view, event.node)
+  const before = isWorking(node)
   node.printed = nothing
+  applyNode(node, event)
+  view.working += Number(isWorking(node)) - Number(before)
+  return node
+}
+
+function isWorking({ state, gates }: NodeView): boolean {
+  return (state.is === 'running' || state.is === 'retrying') && gates.size === 0
+}
+
+function applyNode(node: NodeView, event: Extract<RunEvent, { node: string }>): void {
   switch (event.type) {
     case 'node-waiting':
       node.state = { is: 'waiting', hold: event.hold }
@@ -139,7 +152,6 @@ export function apply(view: RunView, event: RunEvent): NodeView | undefined {
     default:
       exhausted(event)
   }
-  return node
 }
 
 function applyRun(view: RunView, event: Extract<RunEvent, { node?: undefined }>): void {
@@ -230,8 +242,10 @@ export function describeWait(node: NodeView): string {
   const gate = [...node.gates].at(-1)
   if (gate) return `waits for ${gate[0]}${gate[1] ? `: ${gate[1]}` : ''}`
   if (node.lock) return `waits for lock ${node.lock.name}, held by ${node.lock.holder}`
-  if (node.state.is !== 'waiting' || !node.state.hold) return ''
-  const { hold } = node.state
+  return node.state.is === 'waiting' && node.state.hold ? describeHold(node.state.hold) : ''
+}
+
+export function describeHold(hold: Hold): string {
   switch (hold.for) {
     case 'needs':
       return `waits for ${names(hold.nodes)}`

@@ -114,6 +114,22 @@ tree('a node of which nobody said what holds it waits for what it needs', async 
   await reporter.close?.()
 })
 
+tree('a node that needs nothing more waits for a slot while all are taken', async () => {
+  const stage = createStage(80, 24)
+  const reporter = createTreeReporter({ stream: stage.stream, patience: 0 })
+  const script = new Script().start(
+    ['f'],
+    ['a', 'b', 'c', 'd', 'e'].map((name) => step(name)),
+  )
+  for (const name of ['a', 'b', 'c', 'd']) script.node(name, { type: 'node-started', attempt: 1 })
+  for (const event of script.events) reporter.report(event)
+  assert.match(await shown(stage, /waits/), /^· e +waits for a free slot$/m)
+  const [done] = new Script().node('a', { type: 'node-done', value: null, durationMs: 1 }).events
+  reporter.report(done!)
+  assert.match(await shown(stage, /waits$/m), /^· e +waits$/m)
+  await reporter.close?.()
+})
+
 tree('never draws a live line that wraps, at any width, with or without a known size', async () => {
   for (const columns of [1, 2, 7, 20, 300, undefined, 0]) {
     const stage = createStage(columns || 80, 24)
