@@ -163,9 +163,11 @@ function createTask(options: ServiceOptions): Task<ServiceHandle> {
     needs: { image: options.image, ground: options.ground },
     returns: serviceHandle,
     observe: async (context) => {
-      const { image } = context.needs
+      // in a plan, the image is not known while a task that makes it would run first
+      const image = context.needs.image as BuiltImage | undefined
       const present = await containerOf(context, service.name)
       if (!present) return { state: 'stale', cause: 'there is no container yet' }
+      if (!image) return { state: 'stale', cause: 'is recreated when its image turns out to be another one' }
       const differences = differencesOf(present, options, { context, image })
       if (differences.length === 0)
         return { state: 'fresh', cause: 'as described', value: handleOf(present, service.name) }
@@ -206,7 +208,9 @@ function startTask(options: ServiceOptions, create: Task<ServiceHandle>): Task<S
     needs: { ...waits, container: create } as { container: Task<ServiceHandle> },
     returns: serviceHandle,
     observe: async (context) => {
-      const { container } = context.needs
+      // in a plan, it is not known while it would be made first
+      const container = context.needs.container as ServiceHandle | undefined
+      if (!container) return { state: 'stale', cause: `its container would be made first` }
       const present = (await snapshot(context)).find(({ id }) => id === container.id)
       if (present?.state === 'running')
         return { state: 'fresh', cause: 'it runs', value: handleOf(present, service.name) }

@@ -129,6 +129,17 @@ test('what runs is left alone, what is stopped is started', async () => {
   assert.equal(stopped, { state: 'stale', cause: 'its container is exited' })
 })
 
+test('what is not known in a plan, since it would be made first, is told as such', async () => {
+  const stack = await load('services:\n  web: { image: x }\n')
+  const { create, start } = stack.services.get('web')!
+  assert.equal(await start.definition.observe!(contextOf([], {})), {
+    state: 'stale',
+    cause: 'its container would be made first',
+  })
+  const { cause } = await create.definition.observe!(contextOf([summary()], {}))
+  assert.match(cause, 'when its image turns out to be another one')
+})
+
 test('a number of a project is the same every time and below its limit', () => {
   assert.is(numberOf('a', 100), numberOf('a', 100))
   assert.not.equal(numberOf('a', 1e9), numberOf('b', 1e9))

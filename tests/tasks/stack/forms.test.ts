@@ -67,14 +67,10 @@ test('neither form is brought up beside the other', async () => {
 
 test('a part of the HA stack is no fast mode, also without etcd', async () => {
   const found = async (services: readonly string[]): Promise<readonly { readonly name: string }[]> => {
-    let shown = ''
-    const terminal = {
-      write: (text: string) => {
-        shown += text
-      },
-    }
+    const shown: string[] = []
+    const terminal = { write: (text: string) => void shown.push(text) }
     await tasks['stale']!.definition.run!(contextOf(services, { terminal, params: { json: true } }))
-    return JSON.parse(shown)
+    return JSON.parse(shown.join(''))
   }
   assert.equal(await found(['redis1', 'redis2']), [])
   assert.equal(await found(['postgres', 'redis']), [])
