@@ -39,7 +39,7 @@ export {
   type ValueOf,
 } from './engine/task.ts'
 export { DevstackError, type ErrorKind, messageOf, nearest, type Place, suggest } from './errors.ts'
-export { completedGate, healthyGate, runningGate } from './gate/container.ts'
+export { completedGate, healthyGate, runningGate, runningOrDoneGate } from './gate/container.ts'
 export { type Endpoint, endpoint, formatEndpoint, type Reach, reachOf } from './gate/endpoint.ts'
 export { exec } from './gate/exec.ts'
 export type { Answer, ContainerGate, GateOptions, Probe, ProbeContext } from './gate/gate.ts'

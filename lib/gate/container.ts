@@ -19,6 +19,21 @@ export function running(): NamedProbe<ServiceHandle> {
   )
 }
 
+/** Healthy while the container runs, and once it has ended with exit code 0 where nothing restarts it: a job that is done. */
+export function runningOrDone(): NamedProbe<ServiceHandle> {
+  return named(
+    (handle) => `state of container ${handle.name}`,
+    async (handle, { runtime, signal }) => {
+      const details = await runtime.inspect(handle.id, { signal })
+      if (!details) return isGone
+      if (details.state === 'running') return { healthy: true, detail: 'running' }
+      if (details.state === 'exited' && details.exitCode === 0 && !comesBack(details))
+        return { healthy: true, detail: 'done, exit code 0' }
+      return { healthy: false, detail: stateText(details) }
+    },
+  )
+}
+
 /** Healthy once the container has ended with exit code 0; fatal when it ended otherwise and nothing restarts it. */
 export function exitedSuccessfully(): NamedProbe<ServiceHandle> {
   return named(
@@ -71,6 +86,11 @@ type Policy = Omit<Partial<GateOptions<ServiceHandle>>, 'probe' | 'containers'>
 /** Compose's `service_started`, as a gate. */
 export function runningGate(policy: Policy = {}): ContainerGate<ServiceHandle> {
   return gate({ description: 'container running', ...policy, probe: running() })
+}
+
+/** What a service without a healthcheck is waited for: it runs, or it was a job and is done. */
+export function runningOrDoneGate(policy: Policy = {}): ContainerGate<ServiceHandle> {
+  return gate({ description: 'container running', ...policy, probe: runningOrDone() })
 }
 
 /** Compose's `service_healthy`, as a gate. */

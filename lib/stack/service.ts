@@ -6,7 +6,7 @@ import { task } from '../config/define.ts'
 import { lazySchema } from '../engine/schema.ts'
 import { after, type Need, type Task } from '../engine/task.ts'
 import { DevstackError } from '../errors.ts'
-import { completedGate, healthyGate, runningGate } from '../gate/container.ts'
+import { completedGate, healthyGate, runningOrDoneGate } from '../gate/container.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import type { ServiceHandle } from '../runtime/runtime.ts'
 import {
@@ -147,7 +147,7 @@ function startedAgain(gate: ContainerGate<ServiceHandle>): ContainerGate<Service
 
 function defaultGate(service: ComposeService): ContainerGate<ServiceHandle> {
   const tested = service.healthcheck?.test !== undefined && service.healthcheck.test[0] !== 'NONE'
-  return tested ? healthyGate() : runningGate()
+  return tested ? healthyGate() : runningOrDoneGate()
 }
 
 function createTask(options: ServiceOptions): Task<ServiceHandle> {

@@ -73,7 +73,7 @@ export function compose(files: string | readonly string[], options: ComposeOptio
   const pack = definePack({
     name: `compose ${list.join(' ')}`,
     projectName: (place) => stackName(list, place),
-    tasks: (place) => composeTasks(open(place)),
+    tasks: (place) => composeTasks(open(place), options),
     model: async () => (await loading!()).model,
   })
   return {
@@ -82,9 +82,9 @@ export function compose(files: string | readonly string[], options: ComposeOptio
   }
 }
 
-function composeTasks(load: () => Promise<LoadedStack>): Record<string, Task> {
+function composeTasks(load: () => Promise<LoadedStack>, options: ComposeOptions): Record<string, Task> {
   const health: HealthOptions = {
-    gates: async () => ({}),
+    gates: async () => options.gates ?? {},
     expected: async () => [...(await load()).services.keys()],
   }
   return {

@@ -6,6 +6,8 @@ import {
   type ContainerSummary,
   DevstackError,
   handleOf,
+  healthyGate,
+  runningOrDoneGate,
   type ServiceHandle,
   type Task,
   task,
@@ -17,12 +19,13 @@ import type { DerivedState } from './state.ts'
 import { formatServices, type ServiceRow } from './table.ts'
 
 export interface HealthOptions {
-  /** Gates by service; a service without one is healthy while it runs (and its own healthcheck does not object). */
-  readonly gates: (context: Around) => Promise<Readonly<Record<string, ContainerGate<ServiceHandle>>>>
+  /** Gates by service; one without is asked by its own healthcheck, else whether it runs, or ended well for good. */
+  readonly gates: (context: Around) => Promise<Gates>
   /** Services that must be there. */
   readonly expected: (context: Around) => Promise<readonly string[]>
 }
 
+type Gates = Readonly<Record<string, ContainerGate<ServiceHandle> | readonly ContainerGate<ServiceHandle>[]>>
 type Around = Ambient & { readonly signal: AbortSignal }
 
 /** One answer for each service, missing ones included. */
@@ -59,20 +62,42 @@ export async function record(by: string, context: Around, options: HealthOptions
   return keep(by, await readHealth(context, options), context)
 }
 
-async function rowOf(
-  container: ContainerSummary,
-  gates: Readonly<Record<string, ContainerGate<ServiceHandle>>>,
-  context: Around,
-): Promise<ServiceRow> {
+async function rowOf(container: ContainerSummary, gates: Gates, context: Around): Promise<ServiceRow> {
   const service = serviceOf(container)
-  const base = { service, state: container.state, ports: container.ports }
-  if (container.state !== 'running') return { ...base, healthy: false, detail: container.status }
-  const gate = gates[service]
-  let answer: Answer
-  if (gate?.ask) answer = await gate.ask(handleOf(container, service), context)
-  else if (/\(unhealthy\)/.test(container.status)) answer = { healthy: false, detail: container.status }
-  else answer = { healthy: true, detail: container.status }
-  return { ...base, healthy: answer.healthy, detail: answer.detail }
+  const { state, status, ports } = container
+  const given = gates[service]
+  let answer: Answer = { healthy: false, detail: status }
+  if (state === 'running' && given !== undefined) answer = await askAll([given].flat(), container, context)
+  else if (state === 'running' || (state === 'exited' && given === undefined)) answer = await askOwn(container, context)
+  return { service, state, ports, healthy: answer.healthy, detail: answer.detail }
+}
+
+/** The first bad answer, or the last good one. */
+async function askAll(
+  gates: readonly ContainerGate<ServiceHandle>[],
+  container: ContainerSummary,
+  context: Around,
+): Promise<Answer> {
+  let answer: Answer = { healthy: true, detail: container.status }
+  for (const gate of gates) {
+    if (gate.ask) answer = await gate.ask(handleOf(container, serviceOf(container)), context)
+    if (!answer.healthy) break
+  }
+  return answer
+}
+
+/** A server is asked by its healthcheck, here and now; without one it is healthy while it runs, and a job once it is done. */
+async function askOwn(container: ContainerSummary, context: Around): Promise<Answer> {
+  const { runtime, signal } = context
+  const { id, state, status } = container
+  const health = (await runtime.inspect(id, { signal }))?.health
+  const tested = health !== undefined && health.status !== 'none'
+  if (tested && state === 'running') return askAll([healthyGate()], container, context)
+  const answer = await askAll([runningOrDoneGate()], container, context)
+  // a server that ended, however well, does not serve
+  return answer.healthy && state === 'exited' && !tested
+    ? answer
+    : { healthy: answer.healthy && !tested, detail: status }
 }
 
 const common = { services: z.array(z.string()).optional().describe('only these, separated by commas') }

@@ -7,7 +7,7 @@ import {
   DevstackError,
   handleOf,
   healthyGate,
-  runningGate,
+  runningOrDoneGate,
   type ServiceHandle,
 } from '../../lib/index.ts'
 import { postgresReplicated } from './gates.ts'
@@ -117,20 +117,15 @@ export async function ready(service: string, context: Around, options: Lifecycle
   const { runtime, signal } = context
   const container = (await projectContainers(context)).find((one) => serviceOf(one) === service)
   if (!container) return
-  const gate = (await options.gates(context))[service] ?? (await ownGate(container, context))
-  await gate.hold(handleOf(container, service), {
-    runtime,
-    signal,
-    node: service,
-    blocked: [],
-    answer: () => undefined,
-  })
+  const given = (await options.gates(context))[service] ?? (await ownGate(container, context))
+  const waiting = { runtime, signal, node: service, blocked: [], answer: () => undefined }
+  for (const gate of [given].flat()) await gate.hold(handleOf(container, service), waiting)
 }
 
 async function ownGate(container: ContainerSummary, context: Around): Promise<ContainerGate<ServiceHandle>> {
   const details = await context.runtime.inspect(container.id, { signal: context.signal })
   const tested = details?.health !== undefined && details.health.status !== 'none'
-  return tested ? healthyGate() : runningGate()
+  return tested ? healthyGate() : runningOrDoneGate()
 }
 
 /** Waits until PostgreSQL replicates as it should, when the whole cluster runs. */
