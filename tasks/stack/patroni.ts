@@ -21,10 +21,10 @@ const memberSchema = z.object({
   state: z.string(),
   api_url: z.string().optional(),
   host: z.string().optional(),
-  port: z.number().optional(),
-  timeline: z.number().optional(),
+  port: z.number().nullish(),
+  timeline: z.number().nullish(),
   /** Bytes behind the leader; the text `unknown` when Patroni can not tell. */
-  lag: z.union([z.number(), z.literal('unknown')]).optional(),
+  lag: z.union([z.number(), z.literal('unknown')]).nullish(),
   pending_restart: z.boolean().optional(),
   tags: z.record(z.string(), z.unknown()).optional(),
 })
@@ -37,13 +37,13 @@ const clusterSchema = z.object({
 export type PatroniMember = z.infer<typeof memberSchema>
 export type PatroniCluster = z.infer<typeof clusterSchema>
 
-/** What a member says of itself, `GET /health`; sent with status 503 while PostgreSQL does not run. */
+/** What a member says of itself, `GET /health`; sent with status 503 while PostgreSQL does not run, with nulls for what it can not tell then. */
 const statusSchema = z.object({
   state: z.string(),
   role: z.string(),
   postmaster_start_time: z.string().optional(),
-  server_version: z.number().optional(),
-  timeline: z.number().optional(),
+  server_version: z.number().nullish(),
+  timeline: z.number().nullish(),
   replication_state: z.string().optional(),
   sync_standby: z.boolean().optional(),
   cluster_unlocked: z.boolean().optional(),
@@ -52,12 +52,12 @@ const statusSchema = z.object({
   pending_restart: z.boolean().optional(),
   database_system_identifier: z.string().optional(),
   /** Unix time of the last look into etcd. */
-  dcs_last_seen: z.number().optional(),
+  dcs_last_seen: z.number().nullish(),
   xlog: z
     .object({
-      location: z.number().optional(),
-      received_location: z.number().optional(),
-      replayed_location: z.number().optional(),
+      location: z.number().nullish(),
+      received_location: z.number().nullish(),
+      replayed_location: z.number().nullish(),
       paused: z.boolean().optional(),
     })
     .optional(),
@@ -68,7 +68,7 @@ const statusSchema = z.object({
         client_addr: z.string().nullish(),
         state: z.string(),
         sync_state: z.string(),
-        sync_priority: z.number().optional(),
+        sync_priority: z.number().nullish(),
       }),
     )
     .optional(),

@@ -61,6 +61,11 @@ test('a member is healthy as leader, or as a replica that streams', async () => 
     return await postgresMember()(handleOf('postgres1', patroniPort, server.port), probeContext())
   }
   assert.equal(await ask({ role: 'primary', timeline: 3 }), { healthy: true, detail: 'leader, timeline 3' })
+  assert.equal(
+    await ask({ role: 'primary', timeline: null, xlog: { location: null } }),
+    { healthy: true, detail: 'leader, timeline ?' },
+    'right after a promotion',
+  )
   assert.equal(await ask({ replication_state: 'streaming', sync_standby: true }), {
     healthy: true,
     detail: 'synchronous standby, streaming',
