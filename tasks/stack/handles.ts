@@ -22,10 +22,12 @@ export function serviceOf(container: ContainerSummary): string {
   return container.labels[labels.service] ?? container.name
 }
 
-/** Handles of running services. */
+/** Handles of running services; none without containers. Throws STACK_NOT_UP when all that would run is paused. */
 export async function runningHandles(around: Around): Promise<readonly ServiceHandle[]> {
   const containers = await projectContainers(around)
-  return containers.filter(({ state }) => state === 'running').map((one) => handleOf(one, serviceOf(one)))
+  const running = containers.filter(({ state }) => state === 'running')
+  if (running.length === 0 && isPaused(containers)) throw noneRuns(containers)
+  return running.map((one) => handleOf(one, serviceOf(one)))
 }
 
 /** Those services that are named, or all. Throws STACK_NOT_UP and STACK_UNKNOWN_SERVICE. */
@@ -56,4 +58,35 @@ export function notUp(): DevstackError {
     message: 'The stack is not up: it has no containers.',
     hint: 'Start it with: devstack run up',
   })
+}
+
+/** Why a product can not be talked to, none of whose services runs: `PostgreSQL is not part of what runs`. */
+export async function notRunning(product: string, around: Around): Promise<DevstackError> {
+  const containers = await projectContainers(around)
+  const running = containers.filter(({ state }) => state === 'running')
+  if (running.length === 0) return containers.length === 0 ? notUp() : noneRuns(containers)
+  return new DevstackError({
+    kind: 'runtime',
+    code: 'STACK_NOT_UP',
+    message: `${product} is not part of what runs: ${running.map(serviceOf).join(', ')}.`,
+    hint: remedyFor(containers),
+  })
+}
+
+/** The stack has containers, and none of them runs. */
+function noneRuns(containers: readonly ContainerSummary[]): DevstackError {
+  return new DevstackError({
+    kind: 'runtime',
+    code: 'STACK_NOT_UP',
+    message: isPaused(containers) ? 'The stack is paused.' : 'The stack is stopped: none of its containers runs.',
+    hint: remedyFor(containers),
+  })
+}
+
+function isPaused(containers: readonly ContainerSummary[]): boolean {
+  return containers.some(({ state }) => state === 'paused')
+}
+
+function remedyFor(containers: readonly ContainerSummary[]): string {
+  return isPaused(containers) ? 'Go on with: devstack run resume' : 'Start it with: devstack run up'
 }

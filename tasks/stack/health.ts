@@ -161,7 +161,9 @@ function unhealthy(rows: readonly ServiceRow[], waited: number | undefined): Dev
     kind: waited === undefined ? 'gate' : 'timeout',
     code: waited === undefined ? 'STACK_UNHEALTHY' : 'STACK_UNHEALTHY_IN_TIME',
     message: `${bad.length} of ${rows.length} services ${bad.length === 1 ? 'is' : 'are'} unhealthy${waited === undefined ? '' : ` after ${waited} s`}: ${names}.`,
-    hint: `See why with: devstack run logs --services ${bad[0]!.service}`,
+    hint: bad.some(({ state }) => state === 'paused')
+      ? 'What is paused goes on with: devstack run resume'
+      : `See why with: devstack run logs --services ${bad[0]!.service}`,
   })
 }
 

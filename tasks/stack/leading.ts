@@ -1,6 +1,6 @@
 /** Whom an interactive client talks to: the member that leads, or another one for what only reads. */
 import { DevstackError, messageOf, type Reach, reachOf, type ServiceHandle } from '../../lib/index.ts'
-import { notUp } from './handles.ts'
+import { notRunning } from './handles.ts'
 import type { Around } from './starting.ts'
 
 /** A member that is wanted, and the code of the error when there is none. */
@@ -11,6 +11,8 @@ interface Wanted {
 }
 
 export interface Product {
+  /** `PostgreSQL` */
+  readonly name: string
   readonly leader: Wanted
   readonly replica: Wanted
   /** The member that leads now; rejects when there is none. */
@@ -24,9 +26,10 @@ export interface Product {
 export async function memberFor(
   { members, replica }: { readonly members: readonly ServiceHandle[]; readonly replica: boolean },
   product: Product,
-  { runtime, signal }: Pick<Around, 'runtime' | 'signal'>,
+  context: Pick<Around, 'runtime' | 'project' | 'signal'>,
 ): Promise<ServiceHandle> {
-  if (members.length === 0) throw notUp()
+  const { runtime, signal } = context
+  if (members.length === 0) throw await notRunning(product.name, context)
   try {
     const { handle } = await product.find(members, { signal, reach: await reachOf(runtime, signal) })
     if (!replica) return handle

@@ -7,6 +7,7 @@ import { postgresLeader } from './patroni.ts'
 import { type Around, isMember } from './starting.ts'
 
 const postgresql: Product = {
+  name: 'PostgreSQL',
   leader: { what: 'PostgreSQL leader', code: 'POSTGRES_NO_LEADER' },
   replica: { what: 'PostgreSQL replica', code: 'POSTGRES_NO_REPLICA' },
   find: postgresLeader,

@@ -6,6 +6,7 @@ import { memberFor, type Product } from './leading.ts'
 import { redisMaster } from './redis.ts'
 
 const redis = (password: string): Product => ({
+  name: 'Redis',
   leader: { what: 'Redis master', code: 'REDIS_NO_MASTER' },
   replica: { what: 'Redis replica', code: 'REDIS_NO_REPLICA' },
   find: (members, options) => redisMaster(members, { ...options, password }),
