@@ -10,8 +10,7 @@ export function pruneTask(): Task<undefined> {
       runtime.images({ [labels.context]: undefined }, { signal }),
       runtime.containers({}, { signal }),
     ])
-    const used = new Set(containers.map(({ imageId }) => imageId))
-    return images.filter(({ id, tags }) => nameless(tags) && !used.has(id))
+    return findReplaced(images, new Set(containers.map(({ imageId }) => imageId)))
   }
   return task({
     description: 'Remove images that newer builds replaced',
@@ -35,6 +34,19 @@ export function pruneTask(): Task<undefined> {
       )
     },
   })
+}
+
+/**
+ * The images that certainly were replaced, of those that devstack built. A stage of a build has no name either; it carries
+ * the label of the image that it builds on, and is younger than that one.
+ */
+export function findReplaced(images: readonly Image[], used: ReadonlySet<string>): readonly Image[] {
+  const current = images.filter(({ tags }) => !nameless(tags))
+  const isStage = (image: Image): boolean =>
+    current.some(
+      (base) => base.labels[labels.context] === image.labels[labels.context] && base.createdAt <= image.createdAt,
+    )
+  return images.filter((image) => nameless(image.tags) && !used.has(image.id) && !isStage(image))
 }
 
 /** Engines list a lost name as none, or as `<none>:<none>`. */
