@@ -73,7 +73,8 @@ export function healthy(options: { readonly test?: readonly string[] } = {}): Na
       const command = commandOf(test)
       if (!command)
         return { healthy: false, fatal: true, detail: `the healthcheck of "${handle.service}" is switched off` }
-      const result = await runtime.exec(handle.id, { command, signal })
+      // by its name, which is what a message of the engine's refusal then shows
+      const result = await runtime.exec(handle.name, { command, signal })
       const said = lastLine(result.stdout) ?? lastLine(result.stderr)
       if (result.exitCode === 0) return { healthy: true, detail: said ?? 'the healthcheck succeeds' }
       return { healthy: false, detail: `exit code ${result.exitCode}${said === undefined ? '' : `: ${said}`}` }

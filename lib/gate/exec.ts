@@ -20,7 +20,8 @@ export function exec(options: ExecProbeOptions): NamedProbe<ServiceHandle> {
     (handle) => `in ${handle.service}: ${formatCommand(options.command)}`,
     async (handle, { signal, runtime }) => {
       const { command, user, environment, exitCode = 0 } = options
-      const result = await runtime.exec(handle.id, { command, user, environment, signal })
+      // by its name, which is what a message of the engine's refusal then shows
+      const result = await runtime.exec(handle.name, { command, user, environment, signal })
       if (result.exitCode !== exitCode) {
         const said = lastLine(result.stderr) ?? lastLine(result.stdout)
         return { healthy: false, detail: `exit code ${result.exitCode}${said === undefined ? '' : `: ${said}`}` }

@@ -9,11 +9,13 @@ export interface AttachedCommand {
 
 /** Runs it to its end. Throws EXEC_FAILED with the command's own exit code. */
 export async function attachTo(
-  { id, service }: Pick<ServiceHandle, 'id' | 'service'>,
+  { name, service }: Pick<ServiceHandle, 'name' | 'service'>,
   attached: AttachedCommand,
   { runtime, signal, terminal }: Pick<Ambient, 'runtime' | 'terminal'> & { readonly signal: AbortSignal },
 ): Promise<void> {
-  const exitCode = await terminal.attach((streams) => runtime.execInteractive(id, { ...attached, signal, ...streams }))
+  const exitCode = await terminal.attach((streams) =>
+    runtime.execInteractive(name, { ...attached, signal, ...streams }),
+  )
   if (exitCode === 0) return
   throw new DevstackError({
     kind: 'task',

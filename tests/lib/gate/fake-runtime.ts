@@ -61,7 +61,11 @@ export class FakeEngine {
   container: ContainerDetails | undefined = running
   lines: LogLine[] = []
   info: EngineInfo = info
-  onExec: (options: ExecOptions) => Promise<ExecResult> | ExecResult = () => ({ exitCode: 0, stdout: '', stderr: '' })
+  onExec: (options: ExecOptions, container: string) => Promise<ExecResult> | ExecResult = () => ({
+    exitCode: 0,
+    stdout: '',
+    stderr: '',
+  })
   /** How many event streams are open now, and how many were ever. */
   streams = 0
   opened = 0
@@ -114,7 +118,7 @@ export class FakeEngine {
       },
       logs: (_id, options) => this.#logs(options),
       events: (_filter, { signal }) => this.#events(signal),
-      exec: async (_id, options) => this.onExec(options),
+      exec: async (container, options) => this.onExec(options, container),
     }
     return new Proxy(part, {
       get(target, name) {

@@ -215,6 +215,17 @@ execs('compares exit code and output', async () => {
   assert.is((await ask(exec({ command, exitCode: 2 }), engine)).healthy, true)
 })
 
+execs('asks for the container by its name, which a refusal then shows', async () => {
+  const engine = new FakeEngine()
+  engine.set({ healthcheck: { test: ['CMD', 'true'] } })
+  engine.onExec = (_options, container) => {
+    throw new Error(`refused in ${container}`)
+  }
+  for (const probe of [exec({ command: ['true'] }), healthy()]) {
+    assert.is((await ask(probe, engine)).detail, `refused in ${handle.name}`)
+  }
+})
+
 execs('shows the command as it would be typed', () => {
   assert.is(formatCommand(['psql', '-c', "select 'x'"]), "psql -c 'select '\\''x'\\'''")
   assert.is(exec({ command: ['pg_isready'] }).question!(handle), 'in db: pg_isready')

@@ -40,7 +40,7 @@ async function healthOf(
         ...(check === undefined ? {} : { health: { status: 'starting', lastOutput: '' }, healthcheck }),
       }
     },
-    exec: async (service: string) => ({ exitCode: seen[service]!.check ?? 1, stdout: '', stderr: '' }),
+    exec: async (name: string) => ({ exitCode: seen[name.split('-')[1]!]!.check ?? 1, stdout: '', stderr: '' }),
   }
   const context = { runtime, project: { name: 'p' }, signal: new AbortController().signal } as never
   const rows = await readHealth(context, { gates: async () => gates, expected: async () => [] })
