@@ -175,10 +175,12 @@ function isHaService(name: string): boolean {
 /** Both forms publish the same ports, and each has data of its own. */
 function otherForm(fast: boolean, present: readonly string[]): DevstackError {
   const [here, asked] = fast ? ['HA stack', 'fast mode'] : ['fast mode', 'HA stack']
+  const names = [...present].sort()
+  const named = names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names
   return new DevstackError({
     kind: 'state',
     code: 'STACK_OTHER_FORM',
-    message: `The ${here} is up here (${present.join(', ')}). The ${asked} needs its ports, and has data of its own.`,
+    message: `The ${here} is up here (${named.join(', ')}). The ${asked} needs its ports, and has data of its own.`,
     hint: `Take it down first; its data stays: devstack run down`,
   })
 }
