@@ -17,16 +17,31 @@ export function formatEnd(view: RunView, paint: Paint = createPaint(false)): str
   return failures.length > 0 ? [...failures, '', ...summary] : summary
 }
 
-/** Each failed node once: message, place, autopsy or last output, remedy. */
+/** Each failed node once: message, place, autopsy or last output, remedy. What two of them say alike is said once. */
 export function formatFailures(view: RunView, paint: Paint = createPaint(false)): string[] {
   const lines: string[] = []
   const failed = [...view.nodes.values()].filter((node) => node.state.is === 'failed' || node.aftermath.length > 0)
+  const told = new Map<string, string>()
   for (const node of failed.slice(0, shownFailures)) {
+    const reason = bareReason(node)
+    const same = reason === undefined ? undefined : told.get(reason)
+    if (same !== undefined) {
+      lines.push(`${paint.red('✖')} ${paint.bold(node.id)} failed like ${same}`)
+      continue
+    }
+    if (reason !== undefined) told.set(reason, node.id)
     if (lines.length > 0) lines.push('')
     lines.push(...formatFailure(node, paint))
   }
   if (failed.length > shownFailures) lines.push('', `and ${count(failed.length - shownFailures, 'more failed task')}`)
   return lines
+}
+
+/** What a failure says, when that is all there is to say about it: for instance that no engine answers. */
+function bareReason({ state, aftermath, attempts, tail }: NodeView): string | undefined {
+  if (state.is !== 'failed' || aftermath.length > 0 || tail.length > 0 || attempts > 1) return undefined
+  const { code, message, hint, details, autopsy, place, stack } = state.error
+  return autopsy || place || stack ? undefined : JSON.stringify([code, message, hint, details])
 }
 
 function formatFailure(node: NodeView, paint: Paint): string[] {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RunEvent } from '../../../lib/engine/events.ts'
+import type { ErrorFact, RunEvent } from '../../../lib/engine/events.ts'
 import { createPaint } from '../../../lib/report/format.ts'
 import { createLinesReporter, type LinesOptions } from '../../../lib/report/lines.ts'
 import { createLineBuffer } from '../../../lib/report/output.ts'
@@ -42,6 +42,29 @@ seed         : done in 50 ms
 
 ✔ succeeded in 3.3 s: 5 done, 1 reused
   critical path 3.3 s: network → etcd1:create → etcd1:start → patroni1 → seed
+`,
+  )
+})
+
+lines('what several failures say alike is said once, at the first of them', () => {
+  const script = new Script().start(['up'], [step('image'), step('network'), step('check')])
+  const error = { code: 'UNREACHABLE', kind: 'runtime', message: 'No engine answers.', hint: 'Start it.', exitCode: 1 }
+  const tell = (node: string, message: string): void => {
+    script.node(node, { type: 'node-failed', durationMs: 10, error: { ...error, message } as ErrorFact })
+  }
+  tell('image', 'No engine answers.')
+  tell('network', 'No engine answers.')
+  tell('check', 'Another one answers.')
+  const shown = render(script.finish('failed', { failed: 3 }).events)
+  assert.is(
+    shown.slice(shown.indexOf('✖'), shown.lastIndexOf('✖')),
+    `✖ image failed: No engine answers.
+  → Start it.
+✖ network failed like image
+
+✖ check failed: Another one answers.
+  → Start it.
+
 `,
   )
 })
