@@ -10,6 +10,7 @@ export const purposes: Readonly<Record<string, string>> = {
     'Profiles of the compose files that are switched on unless the config says which, separated by commas.',
   COMPOSE_PROJECT_NAME: 'Name of the project when the config has no `name`, as for `docker compose`.',
   CONTAINER_HOST: "Address of Podman's socket, asked after Docker's.",
+  DEVSTACK_ALLOW_TCP: 'When `1`, an engine at `tcp://` is spoken to also without TLS.',
   DEVSTACK_NEWER_NODE: 'Set by devstack itself when it has started a newer Node; not for use.',
   DOCKER_CERT_PATH: 'Folder of the certificates for an engine behind TLS.',
   DOCKER_CONFIG: "Folder of Docker's configuration, where its contexts are; default `~/.docker`.",

@@ -34,7 +34,7 @@ export interface ConnectOptions {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Home directory; default HOME of the environment, else the user's. */
   readonly home?: string
-  /** Lets `tcp://` be used without TLS; default false. */
+  /** Lets `tcp://` be used without TLS; default: whether DEVSTACK_ALLOW_TCP of the environment is 1. */
   readonly allowUnencryptedTcp?: boolean
   /** The checkout, kept on what is created as label `devstack.directory`. */
   readonly project?: { readonly directory: string }
@@ -92,7 +92,8 @@ async function named(
       message: `${source} names ${text}, and engines over ssh are not supported.`,
       hint: 'Forward the socket, `ssh -NL /tmp/engine.sock:/var/run/docker.sock HOST`, and set DOCKER_HOST=unix:///tmp/engine.sock.',
     })
-  if (scheme !== undefined && !['tcp', 'http', 'https'].includes(scheme)) throw invalid(source, text)
+  const known = scheme === undefined ? /:\d+$/.test(text) : ['tcp', 'http', 'https'].includes(scheme)
+  if (!known) throw invalid(source, text)
   let url: URL
   try {
     url = new URL(scheme === undefined ? `tcp://${text}` : text)
@@ -102,12 +103,13 @@ async function named(
   if (!url.hostname) throw invalid(source, text)
   const files = await tls()
   const encrypted = files ?? (scheme === 'https' ? { verify: true } : undefined)
-  if (!encrypted && !options.allowUnencryptedTcp)
+  const allowed = options.allowUnencryptedTcp ?? options.environment['DEVSTACK_ALLOW_TCP'] === '1'
+  if (!encrypted && !allowed)
     throw new DevstackError({
       kind: 'runtime',
       code: 'RUNTIME_UNENCRYPTED',
       message: `${source} names ${text}, an engine without TLS: whoever reaches that port owns its host.`,
-      hint: 'Use TLS (DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH), a unix socket, or allow unencrypted tcp on purpose.',
+      hint: 'Use TLS (DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH), a unix socket, or, when only you reach that port, set DEVSTACK_ALLOW_TCP=1.',
     })
   const port = Number(url.port || (encrypted ? 2376 : 2375))
   const address: Address = { kind: 'tcp', host: url.hostname.replace(/^\[|\]$/g, ''), port }
@@ -119,7 +121,7 @@ const invalid = (source: string, text: string): DevstackError =>
     kind: 'runtime',
     code: 'RUNTIME_ADDRESS_INVALID',
     message: `${source} is "${text}", which is no address of an engine.`,
-    hint: 'Write unix:///path/to.sock or tcp://host:2376.',
+    hint: 'Write unix:///path/to.sock, tcp://host:2376 or host:2376.',
   })
 
 async function environmentTls(

@@ -112,6 +112,13 @@ test('tcp needs TLS, or permission', () =>
     const refused = await refusal(() => of({ DOCKER_HOST: 'tcp://example:2375' }))
     assert.is(refused.code, 'RUNTIME_UNENCRYPTED')
     assert.match(refused.message, /tcp:\/\/example:2375/)
+    assert.match(refused.hint ?? '', /DEVSTACK_ALLOW_TCP=1/)
+    const open = { kind: 'tcp', host: 'example', port: 2375 }
+    for (const DOCKER_HOST of ['tcp://example:2375', 'example:2375'])
+      assert.equal(
+        (await candidates({ environment: { DOCKER_HOST, DEVSTACK_ALLOW_TCP: '1' }, home }))[0]?.address,
+        open,
+      )
     assert.equal((await of({ DOCKER_HOST: 'tcp://example' }, true))[0]?.address, {
       kind: 'tcp',
       host: 'example',
@@ -124,6 +131,7 @@ test('tcp needs TLS, or permission', () =>
 for (const [host, code] of [
   ['ssh://me@far', 'RUNTIME_SSH_UNSUPPORTED'],
   ['npipe:////./pipe/docker_engine', 'RUNTIME_ADDRESS_INVALID'],
+  ['garbage', 'RUNTIME_ADDRESS_INVALID'],
   ['tcp://', 'RUNTIME_ADDRESS_INVALID'],
   ['tcp://a b', 'RUNTIME_ADDRESS_INVALID'],
 ] as const)
