@@ -179,6 +179,7 @@ async function checkPorts(
   if (ports.length === 0) return []
   const known = await containers().catch(() => [])
   const findings: Finding[] = []
+  const elsewhere = `${publishElsewhere}: without its *_PORT lines in .env.local, up finds free ones.`
   for (const port of ports) {
     const holder = known.find(
       ({ state, ports: bound }) => state === 'running' && bound.some(({ hostPort }) => hostPort === port),
@@ -187,8 +188,8 @@ async function checkPorts(
     const who = holder ? `the container ${holder.name}` : await input.portHolder(port)
     if (who === undefined) continue
     const remedy = holder
-      ? `Stop it (docker stop ${holder.name}), ${publishElsewhere}`
-      : `Stop what listens there, ${publishElsewhere}`
+      ? `Stop it (docker stop ${holder.name}), ${elsewhere}`
+      : `Stop what listens there, ${elsewhere}`
     findings.push({ check: 'ports', level: 'problem', message: `Port ${port} is held by ${who}.`, remedy })
   }
   if (findings.length > 0) return findings

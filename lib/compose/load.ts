@@ -5,6 +5,7 @@ import { parseEnvironment } from './environment.ts'
 import { defaultProjectName, readSource, withDotEnv } from './files.ts'
 import { interpolateTree } from './interpolate.ts'
 import { resolvePath } from './mounts.ts'
+import { publishedAt } from './ports.ts'
 import { absolute, type FileRequest, Project } from './project.ts'
 import { fields, filled, flag, ignored, refuse, typeError, word } from './readers.ts'
 import { fileResource, network, volume } from './resources.ts'
@@ -168,6 +169,8 @@ async function readModel(root: MapNode, profiles: ReadonlySet<string>, project: 
       disabled[name] = wanted
       continue
     }
+    for (const [port, item] of publishedAt(child(node, 'ports'), `${path}.ports`))
+      spots.set(`${path}.ports:${port}`, item)
     services[name] = await completeService(name, entry, node, read, project)
   }
   for (const service of Object.values(services) as { depends_on: Record<string, { required: boolean }> }[]) {

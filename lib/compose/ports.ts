@@ -23,6 +23,15 @@ export const ports: Reader = (node, path) => {
   return [...found.values()]
 }
 
+/** Where each published port of `ports:` stands, by number: the item that names it. */
+export function publishedAt(node: Node | undefined, path: string): Map<number, Node> {
+  const found = new Map<number, Node>()
+  if (node === undefined) return found
+  for (const item of items(node, path))
+    for (const { published } of portsOf(item, path)) if (published) found.set(published, item)
+  return found
+}
+
 /** `expose:` as texts `80` or `80/udp`. */
 export const expose: Reader = (node, path) => {
   const found = items(node, path).flatMap((item, index) => {

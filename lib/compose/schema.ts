@@ -248,7 +248,7 @@ export const modelSchema = z.strictObject({
   disabled: z.record(z.string(), z.array(z.string())),
   /** Absolute paths of everything read, `env_file`s too, in order. */
   files: z.array(text),
-  /** Where things stand, by dotted name: `services.web`, `services.web.ports`, `networks.back`. */
+  /** Where things stand, by dotted name: `services.web`, `services.web.ports`, `services.web.ports:8080` (published), `networks.back`. */
   places: z.record(z.string(), place),
   /** What a person should know although it is no error: variables that are not set. */
   warnings: z.array(z.strictObject({ message: z.string(), place: place.optional() })),

@@ -9,8 +9,8 @@ export type PortHolder =
   | { readonly kind: 'unseen' }
   | { readonly kind: 'nobody' }
 
-/** What else can be done about a port that is taken; ends a sentence. */
-export const publishElsewhere = 'or publish another port: without its *_PORT lines in .env.local, up finds free ones.'
+/** What else can be done about a port that is taken; whoever knows where its number stands adds that. */
+export const publishElsewhere = 'or publish another port'
 
 /** Both would receive the same connections: equal, or one of them is every address. */
 export function sameAddress(a: string, b: string): boolean {

@@ -57,10 +57,11 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
   const { directory, project } = place
   // what reads the files is large, and most configs have none
   const { loadCompose } = await import('../compose/load.ts')
+  const environment = { DEVSTACK_PROJECT: project, ...place.environment, ...options.environment }
   const model = await loadCompose({
     files: options.files.map((file) => resolve(directory, file)),
     directory: options.directory ?? dirname(resolve(directory, options.files[0] ?? '.')),
-    environment: { DEVSTACK_PROJECT: project, ...place.environment, ...options.environment },
+    environment,
     ...(options.profiles ? { profiles: options.profiles } : {}),
     projectName: project,
   })
@@ -95,6 +96,7 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
       ground,
       image: images.get(imageOf(service, project))!,
       others: making,
+      portSource: { environment, ...(options.environment ? { chosen: options.environment } : {}) },
       specOf: (image, stateDirectory) =>
         containerSpec(model, service, { project, image, configDirectory: resolve(stateDirectory, 'files') }),
       ...(gates === undefined ? {} : { gates: Array.isArray(gates) ? gates : [gates as ContainerGate<ServiceHandle>] }),

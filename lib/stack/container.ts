@@ -8,6 +8,7 @@ import { type ContainerSpec, type ContainerSummary, labels, type ServiceHandle }
 import { readStoredSpec, specDifferences, specHash } from '../runtime/spec.ts'
 import { replaceFile } from '../state/checked.ts'
 import type { BuiltImage } from './image.ts'
+import { type PortSource, withPortRemedy } from './port-remedy.ts'
 import { snapshot } from './snapshot.ts'
 
 /** Id of the image a container was made from: a rebuilt image keeps its tag. */
@@ -26,6 +27,20 @@ export interface Described {
   readonly model: ComposeModel
   readonly service: ComposeService
   readonly specOf: (image: string, stateDirectory: string) => ContainerSpec
+  readonly portSource: Omit<PortSource, 'model' | 'service'>
+}
+
+/** Starts the container; a port that is taken is told with where its number stands. */
+export async function startContainer(
+  id: string,
+  { model, service, portSource }: Described,
+  { runtime, signal }: Pick<Working, 'runtime' | 'signal'>,
+): Promise<void> {
+  try {
+    await runtime.start(id, { signal })
+  } catch (thrown) {
+    throw withPortRemedy(thrown, { model, service, ...portSource })
+  }
 }
 
 /** The service's container in the run's look at the project. */
@@ -144,7 +159,7 @@ export async function replaceContainer(
   const startFirst = service.deploy?.update_config?.order === 'start-first'
   if (startFirst && present?.state === 'running') return replaceBeside(described, context, { ...replacement, present })
   const made = await makeContainer(described, context, { image: replacement.image, present })
-  return startedWell(made, context, replacement)
+  return startedWell(made, described, context, replacement)
 }
 
 async function replaceBeside(
@@ -161,7 +176,7 @@ async function replaceBeside(
   let started: ServiceHandle
   try {
     made = await makeContainer(described, context, { image: replacement.image, present: undefined })
-    started = await startedWell(made, context, replacement)
+    started = await startedWell(made, described, context, replacement)
   } catch (thrown) {
     if (made) await runtime.remove(made.id, patience())
     await runtime.rename(present.id, name, patience())
@@ -173,9 +188,14 @@ async function replaceBeside(
   return started
 }
 
-async function startedWell(made: ServiceHandle, context: Working, { gates }: Replacement): Promise<ServiceHandle> {
+async function startedWell(
+  made: ServiceHandle,
+  described: Described,
+  context: Working,
+  { gates }: Replacement,
+): Promise<ServiceHandle> {
   const { runtime, signal } = context
-  await runtime.start(made.id, { signal })
+  await startContainer(made.id, described, context)
   const started = await runtime.inspect(made.id, { signal })
   const handle = started ? handleOf(started, made.service) : made
   for (const gate of gates) {

@@ -17,6 +17,7 @@ import {
   lookFor,
   makeContainer,
   replaceContainer,
+  startContainer,
   type Telling,
   type Working,
 } from './container.ts'
@@ -220,7 +221,7 @@ function startTask(options: ServiceOptions, create: Task<ServiceHandle>): Task<S
       const { container } = needs
       const details = await runtime.inspect(container.id, { signal })
       if (details?.state === 'paused') await runtime.unpause(container.id, { signal })
-      else if (details?.state !== 'running') await runtime.start(container.id, { signal })
+      else if (details?.state !== 'running') await startContainer(container.id, options, { runtime, signal })
       const complete =
         container.ports.every(({ hostPort }) => hostPort !== 0) && Object.keys(container.addresses).length > 0
       if (complete) return container

@@ -179,6 +179,7 @@ test('a port in use names who holds it', async () => {
     assert.is(ended.exitCode, 1)
     assert.match(ended.stdout, `127.0.0.1:${port}`)
     assert.match(ended.stdout, `process ${process.pid}`)
+    assert.match(ended.stdout, `change ${port} in ${place.directory}/compose.yaml:6:13`)
   } finally {
     server.close()
   }

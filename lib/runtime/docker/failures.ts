@@ -41,7 +41,7 @@ const rules: readonly Rule[] = [
       const port = portOf(said)
       return `${doing.what}: port ${port ?? '(unnamed)'} is already in use.`
     },
-    hint: 'Free the port, or publish another one.',
+    hint: 'Free the port, or publish another port.',
   },
   {
     code: 'RUNTIME_IMAGE_MISSING',

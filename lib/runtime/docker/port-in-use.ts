@@ -27,8 +27,8 @@ export async function portInUse(error: unknown, { idOrName, session, containers 
     message: `Container "${name}" cannot publish ${hostIp}:${port}: ${describeHolder(holder)}.`,
     hint:
       holder.kind === 'container'
-        ? `Stop it (\`docker stop ${holder.name}\`), ${publishElsewhere}`
-        : `End that process, ${publishElsewhere}`,
+        ? `Stop it (\`docker stop ${holder.name}\`), ${publishElsewhere}.`
+        : `End that process, ${publishElsewhere}.`,
     cause: error.cause,
   })
 }
