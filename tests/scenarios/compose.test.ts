@@ -1,9 +1,12 @@
 /** A user's own compose file as a stack, from the command line: good days and bad ones. */
+import { mkdirSync, rmdirSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { baseImage, engineCall, inventory, scenarioEngine } from '../support/engine.ts'
+import { engineProxy, type Treatment } from '../support/engine-proxy.ts'
 
 const test = suite('compose')
 const engine = await scenarioEngine()
@@ -227,6 +230,78 @@ test('an engine that can not be reached is said with what was tried and the reme
   const said = ended.stdout + ended.stderr
   assert.match(said, '/nowhere/docker.sock')
   assert.match(said, '→')
+})
+
+const three = `services:
+  a:${sleeper}
+  b:${sleeper}
+    depends_on: [a]
+  c:${sleeper}
+    depends_on: [b]
+`
+
+/** `up` of three services in a row with an engine that is treated so; then `up` with the engine itself, which goes on from there. */
+async function upThrough(
+  treat: (request: string) => Treatment,
+): Promise<{ readonly exitCode: number; readonly said: string; readonly left: readonly string[] }> {
+  const place = stackOf(three)
+  const proxy = await engineProxy(join(place.directory, 'engine.sock'), treat)
+  try {
+    const { exitCode, stdout, stderr } = await place.run(['run', 'up'], { env: { DOCKER_HOST: proxy.address } })
+    assert.is(stderr, '')
+    const left = (await inventory(place.project)).containers
+    await place.succeed(['run', 'up'])
+    assert.is((await inventory(place.project)).containers.length, 3)
+    await place.succeed(['run', 'health'])
+    return { exitCode, said: stdout, left }
+  } finally {
+    await proxy.close()
+  }
+}
+
+test('an engine that dies in the middle of up is one message, and the next up goes on', async () => {
+  let starts = 0
+  const { exitCode, said, left } = await upThrough((request) => {
+    if (/^POST .*\/start\b/.test(request)) starts += 1
+    return starts === 2 ? 'cut' : 'pass'
+  })
+  assert.is(exitCode, 1)
+  assert.equal(said.match(/✖ .* failed: .*/g)?.length, 1, said)
+  assert.match(said, /✖ b start failed: Starting container ".*": the container engine went away/)
+  assert.match(said, /→ Start it again .* then run the same command: it goes on from there\./)
+  assert.not.match(said, /^ {4}at .*:\d+:\d+\)?$/m)
+  assert.is(left.length, 3)
+})
+
+test('a full disk of the engine is one message, and the next up goes on', async () => {
+  let created = 0
+  const { exitCode, said } = await upThrough((request) => {
+    if (/^POST .*\/containers\/create/.test(request)) created += 1
+    return created === 2 && request.includes('/containers/create')
+      ? { status: 500, message: 'mkdir /var/lib/docker/overlay2/x: no space left on device' }
+      : 'pass'
+  })
+  assert.is(exitCode, 1)
+  assert.equal(said.match(/✖ .* failed: .*/g)?.length, 1, said)
+  assert.match(said, /the engine's disk is full\.\n.*→ See what uses it with `docker system df`/)
+})
+
+test('an .env.local that can not be read is told, and nothing is changed', async () => {
+  const place = stackOf(three)
+  const file = join(place.directory, '.env.local')
+  mkdirSync(file)
+  for (const args of [
+    ['run', 'up'],
+    ['plan', 'up'],
+    ['compose', 'config'],
+  ]) {
+    const error = await place.refused(args)
+    assert.match(error, `${file} can not be read: EISDIR`)
+    assert.match(error, `→ Check what it is, who owns it and its mode: ls -ld ${file}`)
+  }
+  assert.equal(await inventory(place.project), { containers: [], networks: [], volumes: [] })
+  rmdirSync(file)
+  await place.succeed(['plan', 'up'])
 })
 
 test('a container killed for lack of memory is told as that', async () => {
