@@ -134,6 +134,13 @@ export function formatSummary(view: RunView, paint: Paint = createPaint(false)):
     if (summary.failed > 0) lines.push(`  more:   ${paint.cyan(`devstack show ${where}${finished.runId}`)}`)
     const next = undoes === undefined ? `resume ${where}${finished.runId}` : `undo ${where}${undoes}`
     lines.push(`  go on:  ${paint.cyan(`devstack ${next}`)}`)
+    const left = containersLeft(view)
+    if (left.length > 0) {
+      const what = `${count(left.length, 'container')} (${names(left)})`
+      const them = left.length === 1 ? 'it' : 'them'
+      const [up, down] = [paint.cyan('devstack run up'), paint.cyan('devstack run down')]
+      lines.push(`  left:   ${what}: ${up} goes on with ${them}, ${down} removes ${them}`)
+    }
   }
   return lines
 }
@@ -143,6 +150,18 @@ function locating({ started }: RunView): string {
   const { config, cwd } = started?.located ?? {}
   const quoted = (text: string) => (/^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
   return `${cwd === undefined ? '' : `-C ${quoted(cwd)} `}${config === undefined ? '' : `--config ${quoted(config)} `}`
+}
+
+/** Services whose containers a run made or found, when not all of the run's services got ready; a stack that is up is not left over. */
+function containersLeft(view: RunView): string[] {
+  const nodes = [...view.nodes.values()]
+  const services = nodes.filter(({ step }) => step?.service && step.partOf !== undefined)
+  if (services.every(({ state }) => state.is === 'ready' || state.is === 'reused')) return []
+  const made = nodes.filter(
+    ({ step, state }) => step?.effect === 'create' && !step.service && (state.is === 'done' || state.is === 'reused'),
+  )
+  const rows = new Set(made.map(({ step }) => step?.partOf))
+  return services.map(({ step }) => step!.partOf!).filter((row) => rows.has(row))
 }
 
 function path(nodes: readonly string[]): string {

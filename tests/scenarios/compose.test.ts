@@ -271,6 +271,7 @@ test('an engine that dies in the middle of up is one message, and the next up go
   assert.match(said, /→ Start it again .* then run the same command: it goes on from there\./)
   assert.not.match(said, /^ {4}at .*:\d+:\d+\)?$/m)
   assert.is(left.length, 3)
+  assert.match(said, / {2}left: {3}3 containers \(a, b, c\): devstack run up goes on with them/)
 })
 
 test('a full disk of the engine is one message, and the next up goes on', async () => {

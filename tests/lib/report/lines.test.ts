@@ -116,6 +116,31 @@ lines('output that the error tells itself is not told twice', () => {
   assert.is(render(script.events, { quiet: true }).match(/boom/g)?.length, 1)
 })
 
+lines('a run whose services did not all get ready says which containers are left', () => {
+  const services = (...names: string[]) =>
+    names.flatMap((name) => [
+      step(`${name} create`, { partOf: name }),
+      step(`${name} start`, { partOf: name, needs: [`${name} create`] }),
+      step(name, { partOf: name, service: true, needs: [`${name} start`] }),
+    ])
+  const done = { type: 'node-done', value: null, durationMs: 1 } as const
+  const error = { code: 'X', kind: 'task', message: 'no', exitCode: 1 }
+  const script = new Script().start(['up'], [...services('db', 'web', 'late'), step('test')])
+  for (const node of ['db create', 'db start', 'web create']) script.node(node, done)
+  script.node('db', { type: 'node-ready', value: null, durationMs: 1 })
+  const failed = new Script().start(['test'], [...services('db'), step('test')])
+  for (const node of ['db create', 'db start']) failed.node(node, done)
+  failed
+    .node('db', { type: 'node-ready', value: null, durationMs: 1 })
+    .node('test', { type: 'node-failed', error, durationMs: 1 })
+  script.node('web start', { type: 'node-failed', error, durationMs: 1 }).finish('failed', { failed: 1 })
+  assert.match(
+    render(script.events),
+    / {2}left: {3}2 containers \(db, web\): devstack run up goes on with them, devstack run down removes them\n$/,
+  )
+  assert.not.match(render(failed.finish('failed', { failed: 1 }).events), 'left:', 'a stack that is up')
+})
+
 lines('a cancelled run', () => {
   assert.is(
     render(cancelledRun(), { verbose: true }),
