@@ -15,6 +15,7 @@ import {
 } from './migrations.ts'
 import type { DataSettings, Working } from './options.ts'
 import { bringBack } from './restore.ts'
+import { refuseTransactions } from './sql-statements.ts'
 
 /** Where node-pg-migrate keeps what it applied; the checksum is a column of ours. */
 const tableName = 'devstack_migrations'
@@ -50,6 +51,7 @@ export function migrateTask(settings: DataSettings): Task<Migrated> {
       }
       checkMigrations(files, applied)
       const due = dueMigrations(files, applied, params.to)
+      refuseTransactions(due.map(({ file }) => file))
       if (params['dry-run']) {
         for (const { name, file } of due) log(`would apply ${name} (${relative(settings.directory, file)})`)
       }
@@ -83,6 +85,7 @@ export async function migrateAll(settings: DataSettings, working: Working): Prom
   const applied = await withClient(cluster, { ...login, signal: working.signal }, readApplied)
   checkMigrations(files, applied)
   const due = dueMigrations(files, applied)
+  refuseTransactions(due.map(({ file }) => file))
   if (due.length > 0) await apply(settings, { cluster, login, due, files, working })
 }
 
@@ -232,7 +235,9 @@ function migrationFailed(file: MigrationFile, { done, thrown, text }: Failure): 
     code: 'MIGRATION_FAILED',
     message: `The migration ${file.name} failed: ${messageOf(thrown)}.`,
     details: details.filter((line) => line !== undefined),
-    hint: 'Nothing of it is left in the database: mend the file and run migrate again.',
+    hint: /^\s*COMMIT\b/i.test(text)
+      ? 'Whether it was applied in the end is shown by: devstack run migrate --status'
+      : 'Nothing of it is left in the database: mend the file and run migrate again.',
     place: placeIn(file.file, text, position === undefined ? undefined : Number(position)),
     cause: thrown,
   })

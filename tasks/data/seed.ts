@@ -7,6 +7,7 @@ import { loginOf } from './migrate.ts'
 import type { DataSettings, Working } from './options.ts'
 import { bringBack, replaceBy } from './restore.ts'
 import { findBackup, readShelf } from './shelf.ts'
+import { refuseTransactions } from './sql-statements.ts'
 
 const value = z.object({
   /** With --from-snapshot: the backup of what was replaced. */
@@ -45,6 +46,7 @@ export function seedTask(settings: DataSettings): Task<Seeded> {
 export async function fillSeeds(settings: DataSettings, context: Working): Promise<void> {
   const { log, signal, progress } = context
   const files = seedFiles(settings)
+  refuseTransactions(files)
   const cluster = await findCluster(settings, context)
   const login = await loginOf(settings)
   await withClient(cluster, { ...login, signal }, async (client) => {

@@ -91,6 +91,9 @@ if (engine.state === 'missing') {
     const broken = await fails(['run', 'migrate', '--no-backup'], { exitCode: 1 })
     assert.match(broken, /0003-broken\.sql:2:1/)
     assert.is(await psql(place, "SELECT to_regclass('a') IS NULL"), 't', 'nothing of it is left')
+    place.write({ 'migrations/0003-broken.sql': 'BEGIN;\nCREATE TABLE a ();\nCOMMIT;\nSELECT 1/0;\n' })
+    assert.match(await fails(['run', 'migrate', '--no-backup']), /says BEGIN[\s\S]*0003-broken\.sql:1:1/)
+    assert.is(await psql(place, "SELECT to_regclass('a') IS NULL"), 't', 'nothing of it was run')
     place.write({ 'migrations/0003-broken.sql': 'CREATE TABLE a ();\n' })
     await place.succeed(['run', 'migrate', '--no-backup'], patience)
 
