@@ -273,7 +273,11 @@ export function verifyTask(find: (id: string) => Shelved): Task<undefined> {
     description: 'Prove a backup: restore it into a throwaway PostgreSQL and compare',
     effect: 'read',
     params: z.object({
-      id: z.string().default('latest').meta({ positional: true }).describe('which one; default the newest'),
+      id: z
+        .string()
+        .default('latest')
+        .meta({ positional: true })
+        .describe('which one; default the newest that was asked for'),
     }),
     run: async (context) => {
       const backup = find(context.params.id)

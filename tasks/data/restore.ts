@@ -44,7 +44,7 @@ export function restoreTask(settings: DataSettings): Task<Restored> {
           .string()
           .optional()
           .meta({ positional: true })
-          .describe('which one, `latest` for the newest; asked for when none is named'),
+          .describe('which one, `latest` for the newest that was asked for; a choice when none is named'),
         at: z.string().optional().describe('a moment instead: "10 minutes ago", or 2026-11-30T11:00:00Z'),
       })
       .refine(({ id, at }) => id === undefined || at === undefined, {

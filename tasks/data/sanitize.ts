@@ -33,7 +33,7 @@ export function sanitizeTask(settings: DataSettings): Task<Sanitized> {
         .string()
         .optional()
         .meta({ positional: true })
-        .describe('of which backup, `latest` for the newest; default what is there now'),
+        .describe('of which backup, `latest` for the newest that was asked for; default what is there now'),
     }),
     returns: value,
     run: async (context): Promise<Sanitized> => {

@@ -48,20 +48,29 @@ export function readShelf(shelf: string): { readonly backups: readonly Shelved[]
   return { backups, broken }
 }
 
-/** The backup of this id, `latest` for the newest. Throws BACKUP_UNKNOWN. */
+/** Whether a backup or snapshot was taken without being asked for, before something dangerous: `before migrate`. */
+export function isAutomatic({ manifest }: { readonly manifest: { readonly reason: string } }): boolean {
+  return manifest.reason.startsWith('before ')
+}
+
+/** The backup of this id, `latest` for the newest that was asked for. Throws BACKUP_UNKNOWN. */
 export function findBackup(shelf: string, id: string): Shelved {
   const { backups, broken } = readShelf(shelf)
-  const found = id === 'latest' ? backups[0] : backups.find((backup) => backup.id === id)
+  const found = backups.find((backup) => (id === 'latest' ? !isAutomatic(backup) : backup.id === id))
   if (found) return found
   const unusable = broken.find((one) => one.id === id)
   const ids = backups.map((backup) => backup.id)
   throw new DevstackError({
     kind: 'usage',
     code: 'BACKUP_UNKNOWN',
-    message: unusable ? unusable.why : `There is no backup "${id}".${suggest(id, ids)}`,
+    message: unusable
+      ? unusable.why
+      : id === 'latest'
+        ? 'There is no backup that was asked for.'
+        : `There is no backup "${id}".${suggest(id, ids)}`,
     hint:
       ids.length > 0
-        ? `The newest is ${ids[0]}; see all with: devstack run backup:list`
+        ? `The newest is ${ids[0]}${id === 'latest' ? `, made by itself ${backups[0]!.manifest.reason}` : ''}; see all with: devstack run backup:list`
         : 'Make one with: devstack run backup',
   })
 }

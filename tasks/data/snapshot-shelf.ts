@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:
 import { join } from 'node:path'
 import { DevstackError, messageOf, suggest, z } from '../../lib/index.ts'
 import { syncFolder, writeWhole } from './files.ts'
-import type { Draft } from './shelf.ts'
+import { type Draft, discard, isAutomatic } from './shelf.ts'
 
 export const archiveName = 'volumes.tar.zst'
 const manifestName = 'snapshot.json'
@@ -59,10 +59,10 @@ export function readSnapshots(shelf: string): {
   return { snapshots, broken }
 }
 
-/** The snapshot of this id, `latest` for the newest. Throws SNAPSHOT_UNKNOWN. */
+/** The snapshot of this id, `latest` for the newest that was asked for. Throws SNAPSHOT_UNKNOWN. */
 export function findSnapshot(shelf: string, id: string): ShelvedSnapshot {
   const { snapshots, broken } = readSnapshots(shelf)
-  const found = id === 'latest' ? snapshots[0] : snapshots.find((one) => one.id === id)
+  const found = snapshots.find((one) => (id === 'latest' ? !isAutomatic(one) : one.id === id))
   if (found) return found
   const unusable = broken.find((one) => one.id === id)
   const ids = snapshots.map((one) => one.id)
@@ -71,9 +71,24 @@ export function findSnapshot(shelf: string, id: string): ShelvedSnapshot {
     code: 'SNAPSHOT_UNKNOWN',
     message: unusable
       ? `The snapshot ${id} can not be used: ${unusable.why}`
-      : `There is no snapshot "${id}".${suggest(id, ids)}`,
-    hint: ids.length > 0 ? `The newest is ${ids[0]}.` : 'Make one with: devstack run snapshot',
+      : id === 'latest'
+        ? 'There is no snapshot that was asked for.'
+        : `There is no snapshot "${id}".${suggest(id, ids)}`,
+    hint:
+      ids.length > 0
+        ? `The newest is ${ids[0]}${id === 'latest' ? `, made by itself ${snapshots[0]!.manifest.reason}` : ''}; see all with: devstack run snapshot:list`
+        : 'Make one with: devstack run snapshot',
   })
+}
+
+/** Removes the oldest of those made by themselves, which are large, beyond the newest three; never those that are named. Gives the ids removed. */
+export function pruneAutomatic(shelf: string, protect: readonly string[]): readonly string[] {
+  const old = readSnapshots(shelf)
+    .snapshots.filter(isAutomatic)
+    .slice(3)
+    .filter(({ id }) => !protect.includes(id))
+  for (const { folder } of old) discard(shelf, folder)
+  return old.map(({ id }) => id)
 }
 
 /** Puts a finished draft among the snapshots, in one step. */

@@ -15,7 +15,14 @@ import { projectContainers, serviceOf } from '../stack/handles.ts'
 import { findCluster, findRedis, replicasCaughtUp } from './cluster.ts'
 import type { DataSettings, Working } from './options.ts'
 import { discard, openDraft } from './shelf.ts'
-import { archiveName, findSnapshot, publishSnapshot, readSnapshots, type ShelvedSnapshot } from './snapshot-shelf.ts'
+import {
+  archiveName,
+  findSnapshot,
+  pruneAutomatic,
+  publishSnapshot,
+  readSnapshots,
+  type ShelvedSnapshot,
+} from './snapshot-shelf.ts'
 import { clearSnapshotState, readSnapshotState, writeSnapshotState } from './snapshot-state.ts'
 import { checkSnapshot, helperImage, readArchive, writeArchive } from './volumes.ts'
 
@@ -53,7 +60,7 @@ export function restoreSnapshotTask(settings: DataSettings): Task<Restored> {
         .string()
         .optional()
         .meta({ positional: true })
-        .describe('which one, `latest` for the newest; asked for when none is named'),
+        .describe('which one, `latest` for the newest that was asked for; a choice when none is named'),
     }),
     returns: restoredValue,
     destroys: async ({ params, flags, runtime, project, signal }) => {
@@ -75,7 +82,7 @@ export function restoreSnapshotTask(settings: DataSettings): Task<Restored> {
       await checkSnapshot(context, snapshot)
       const previous = flags.noBackup
         ? undefined
-        : (await takeSnapshot(settings, context, 'before restore-snapshot')).id
+        : await automaticSnapshot(settings, context, 'restore-snapshot', snapshot)
       await putBack(settings, context, snapshot)
       return { snapshot: snapshot.id, ...(previous === undefined ? {} : { previous }) }
     },
@@ -85,7 +92,7 @@ export function restoreSnapshotTask(settings: DataSettings): Task<Restored> {
         const snapshot = findSnapshot(settings.snapshots, previous)
         await checkSnapshot(context, snapshot)
         if (!context.flags.noBackup) {
-          const { id } = await takeSnapshot(settings, context, 'before undo')
+          const id = await automaticSnapshot(settings, context, 'undo', snapshot)
           context.log(`what was there until now: devstack run restore-snapshot ${id}`)
         }
         return putBack(settings, context, snapshot)
@@ -124,6 +131,19 @@ export function snapshotListTask(settings: DataSettings): Task<undefined> {
       for (const { id, why } of broken) terminal.write(`${id} can not be used: ${why}\n`)
     },
   })
+}
+
+/** The snapshot that is taken without being asked for, before another one is put back. Gives its id. */
+async function automaticSnapshot(
+  settings: DataSettings,
+  working: Working,
+  before: string,
+  next: ShelvedSnapshot,
+): Promise<string> {
+  const { id } = await takeSnapshot(settings, working, `before ${before}`)
+  const removed = pruneAutomatic(settings.snapshots, [id, next.id])
+  if (removed.length > 0) working.log(`removed ${removed.join(', ')}: of snapshots made by themselves 3 are kept`)
+  return id
 }
 
 /** Freezes what runs, so that all volumes are of one moment, and thaws it whatever happens. */

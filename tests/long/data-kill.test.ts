@@ -293,7 +293,7 @@ export default defineConfig({ name: '${project}', use: [haStack({ applications: 
       await assertTidy()
       for (const id of backups()) assertWhole(id)
       assert.is(await query(contents), oldState)
-      await place.succeed(['run', 'restore', 'latest', '--yes'], patience)
+      await place.succeed(['run', 'restore', backups().at(-1)!, '--yes'], patience)
       assert.is(await query(contents), newState)
     }
   })

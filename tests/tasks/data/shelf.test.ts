@@ -13,6 +13,7 @@ import {
   readShelf,
   removeDeadDrafts,
 } from '../../../tasks/data/shelf.ts'
+import { findSnapshot, pruneAutomatic, publishSnapshot, readSnapshots } from '../../../tasks/data/snapshot-shelf.ts'
 import { temporaryFolder } from './folder.ts'
 
 const test = suite('shelf of backups')
@@ -64,6 +65,40 @@ test(
     )
     assert.is(findBackup(shelf, 'latest').id, 'e')
     assert.throws(() => findBackup(shelf, 'f'), /no backup "f"/)
+  }),
+)
+
+test(
+  'latest is the newest that was asked for, not one made by itself before something',
+  within((shelf) => {
+    const addFor = (reason: string, id: string, second: number) =>
+      publish(shelf, openDraft(shelf, id), { ...manifestOf(id, new Date(second * 1000).toISOString()), reason })
+    addFor('before migrate', 'a', 1)
+    assert.throws(() => findBackup(shelf, 'latest'), /no backup that was asked for/)
+    addFor('asked for', 'b', 2)
+    addFor('before restore', 'c', 3)
+    assert.is(findBackup(shelf, 'latest').id, 'b')
+    assert.is(findBackup(shelf, 'c').id, 'c')
+  }),
+)
+
+test(
+  'snapshots made by themselves: never the latest, and the newest three stay with those that are named',
+  within((shelf) => {
+    const addFor = (reason: string, id: string, second: number) =>
+      publishSnapshot(shelf, openDraft(shelf, id), {
+        ...{ format: 1, id, project: 'p', createdAt: new Date(second * 1000).toISOString(), reason },
+        ...{ volumes: [], bytes: 0, sha256: '', rawBytes: 0 },
+      })
+    for (const [second, id] of ['a', 'b', 'c', 'd', 'e'].entries()) addFor('before restore-snapshot', id, second + 2)
+    assert.throws(() => findSnapshot(shelf, 'latest'), /no snapshot that was asked for/)
+    addFor('asked for', 'mine', 1)
+    assert.is(findSnapshot(shelf, 'latest').id, 'mine')
+    assert.equal(pruneAutomatic(shelf, ['a']), ['b'])
+    assert.equal(
+      readSnapshots(shelf).snapshots.map(({ id }) => id),
+      ['e', 'd', 'c', 'a', 'mine'],
+    )
   }),
 )
 
