@@ -9,7 +9,7 @@ import { recovery } from './recover.ts'
 import { resetBackupTask, resetTask } from './reset.ts'
 import { restoreTask } from './restore.ts'
 import { sanitizeTask } from './sanitize.ts'
-import { seedTask } from './seed.ts'
+import { seedFromTask, seedTask } from './seed.ts'
 import { findBackup } from './shelf.ts'
 import { restoreSnapshotTask, snapshotListTask, snapshotTask } from './snapshot.ts'
 
@@ -29,12 +29,14 @@ export function dataPack(options: DataPackOptions = {}): Pack {
 
 function dataTasks(settings: DataSettings): TaskTree {
   const resetBackup = resetBackupTask(settings)
+  const seedFrom = seedFromTask(settings)
   return {
     reset: resetTask(settings, resetBackup),
     'reset:backup': resetBackup,
     migrate: migrateTask(settings),
     'migrate:new': newMigrationTask(settings),
-    seed: seedTask(settings),
+    seed: seedTask(settings, seedFrom),
+    'seed:from-snapshot': seedFrom,
     'flush-cache': flushCacheTask(settings),
     backup: backupTask(settings),
     'backup:list': listTask(settings),

@@ -1,7 +1,7 @@
 /** `seed`: SQL files that may run again and again. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { DevstackError, messageOf, type Task, type Terminal, task, z } from '../../lib/index.ts'
+import { after, DevstackError, messageOf, type Needs, type Task, type Terminal, task, z } from '../../lib/index.ts'
 import { findCluster, replicasCaughtUp, withClient } from './cluster.ts'
 import { loginOf } from './migrate.ts'
 import type { DataSettings, Working } from './options.ts'
@@ -10,13 +10,32 @@ import { findBackup, readShelf } from './shelf.ts'
 import { refuseTransactions } from './sql-statements.ts'
 
 const value = z.object({
-  /** With --from-snapshot: the backup of what was replaced. */
+  /** The backup of what was replaced. */
   previous: z.string().optional(),
 })
-type Seeded = z.infer<typeof value>
+type Replaced = z.infer<typeof value>
 
-/** The task. All files in one transaction: a seed is there, or it is not. */
-export function seedTask(settings: DataSettings): Task<Seeded> {
+const unsanitized = z.boolean().default(false).describe('with --from-snapshot: a backup with personal data, too')
+
+/** What `seed --from-snapshot` does: a task of its own, since it alone has an undo. */
+export function seedFromTask(settings: DataSettings): Task<Replaced, { id: string; unsanitized?: boolean }> {
+  return task({
+    description: 'Fill the database with the rows of a sanitized backup',
+    private: true,
+    effect: 'change',
+    locks: ['postgres'],
+    params: z.object({ id: z.string(), unsanitized }),
+    returns: value,
+    run: (context) => seedFromBackup(settings, context, context.params.id),
+    undo: async (context) => {
+      const { previous } = context.value
+      if (previous !== undefined) await bringBack(settings, context, previous)
+    },
+  })
+}
+
+/** The task. All files in one transaction: a seed is there, or it is not. What other rows it changed nobody knows later: it has no undo. */
+export function seedTask(settings: DataSettings, from: ReturnType<typeof seedFromTask>): Task<undefined> {
   return task({
     description: 'Fill the database with the rows of the seed files; running it again changes nothing',
     effect: 'change',
@@ -25,19 +44,17 @@ export function seedTask(settings: DataSettings): Task<Seeded> {
       'from-snapshot': z
         .string()
         .optional()
-        .describe('the rows of a sanitized backup instead, `latest` for the newest; what is there is replaced'),
-      unsanitized: z.boolean().default(false).describe('with --from-snapshot: a backup with personal data, too'),
+        .describe(
+          'the rows of a sanitized backup instead, `latest` for the newest; what is there is replaced, and "devstack undo" brings it back',
+        ),
+      unsanitized,
     }),
-    returns: value,
-    run: async (context): Promise<Seeded> => {
-      const { params } = context
-      if (params['from-snapshot'] !== undefined) return seedFromBackup(settings, context, params['from-snapshot'])
-      await fillSeeds(settings, context)
-      return {}
+    needs: (params): Needs => {
+      const id = params['from-snapshot']
+      return id === undefined ? {} : { from: after(from, { params: { id, unsanitized: params.unsanitized } }) }
     },
-    undo: async (context) => {
-      const { previous } = context.value
-      if (previous !== undefined) await bringBack(settings, context, previous)
+    run: async (context) => {
+      if (context.params['from-snapshot'] === undefined) await fillSeeds(settings, context)
     },
   })
 }
@@ -74,7 +91,7 @@ type SeedContext = Working & {
   readonly flags: { readonly noBackup: boolean }
 }
 
-async function seedFromBackup(settings: DataSettings, context: SeedContext, id: string): Promise<Seeded> {
+async function seedFromBackup(settings: DataSettings, context: SeedContext, id: string): Promise<Replaced> {
   const { backups } = readShelf(settings.backups)
   const newest = backups.find(({ manifest }) => manifest.sanitized !== undefined)
   if (id === 'latest' && !newest && !context.params.unsanitized) {

@@ -99,6 +99,7 @@ if (engine.state === 'missing') {
 
     await place.succeed(['run', 'seed'], patience)
     await place.succeed(['run', 'seed'], patience)
+    assert.match(await place.succeed(['undo', '--yes'], patience), /did nothing that can be undone/)
     assert.is(await psql(place, counted), '2 1000', 'twice is once')
   })
 
