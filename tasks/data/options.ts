@@ -1,6 +1,6 @@
 /** What the data pack is told by the config. */
 import { resolve } from 'node:path'
-import type { Ambient, PackContext, Progress } from '../../lib/index.ts'
+import { type Ambient, DevstackError, type PackContext, type Progress, suggest } from '../../lib/index.ts'
 import type { SanitizeRules } from './rules.ts'
 
 export interface DataPackOptions {
@@ -44,8 +44,18 @@ export interface Working extends Pick<Ambient, 'runtime' | 'project'> {
   progress(progress: Progress): void
 }
 
-/** Fills in defaults. */
+const known: Readonly<Record<keyof DataPackOptions, true>> = {
+  ...{ migrations: true, seeds: true, backups: true, snapshots: true },
+  ...{ keep: true, database: true, role: true, sanitize: true },
+}
+
+/** Fills in defaults. Throws DATA_PACK_OPTION for a key that is none, and for a `keep` that is no whole number from 1. */
 export function settingsOf(options: DataPackOptions, place: PackContext): DataSettings {
+  for (const key of Object.keys(options)) {
+    if (!Object.hasOwn(known, key)) throw badOption(`has no option "${key}".${suggest(key, Object.keys(known))}`)
+  }
+  const { keep = 10 } = options
+  if (!Number.isInteger(keep) || keep < 1) throw badOption(`needs a whole number from 1 for keep, got ${keep}.`)
   const folder = (path: string | undefined, fallback: string): string => resolve(place.directory, path ?? fallback)
   return {
     directory: place.directory,
@@ -55,9 +65,18 @@ export function settingsOf(options: DataPackOptions, place: PackContext): DataSe
     seeds: folder(options.seeds, 'seeds'),
     backups: folder(options.backups, 'backups'),
     snapshots: folder(options.snapshots, 'snapshots'),
-    keep: options.keep ?? 10,
+    keep,
     database: options.database ?? 'app',
     role: options.role ?? 'app',
     sanitize: options.sanitize,
   }
+}
+
+function badOption(what: string): DevstackError {
+  return new DevstackError({
+    kind: 'config',
+    code: 'DATA_PACK_OPTION',
+    message: `dataPack() in the config ${what}`,
+    hint: `Its options are ${Object.keys(known).join(', ')}.`,
+  })
 }

@@ -100,7 +100,11 @@ export function checkRules(rules: SanitizeRules, columns: readonly Column[]): vo
     const names = [`${column.schema}.${column.tableName}`, ...(column.schema === 'public' ? [column.tableName] : [])]
     for (const name of names) tables.set(name, [...(tables.get(name) ?? []), column])
   }
-  for (const [name, { columns: ruled = {}, sample = 1 }] of Object.entries(rules)) {
+  for (const [name, given] of Object.entries(rules)) {
+    const { columns: ruled = {}, sample = 1 } = given
+    const other = Object.keys(given).find((key) => key !== 'columns' && key !== 'sample')
+    if (other !== undefined)
+      throw bad(`${name}: ${other} is no rule for a table.${suggest(other, ['columns', 'sample'])}`)
     const table = tables.get(name)
     if (!table) throw bad(`There is no table ${name}.${suggest(name, tables.keys())}`)
     if (!(sample >= 0 && sample <= 1)) throw bad(`${name}: sample is ${sample}, which is no share from 0 to 1.`)

@@ -6,6 +6,7 @@ import { compareContents } from '../../../tasks/data/contents.ts'
 import { connectionText } from '../../../tasks/data/dump.ts'
 import { missingRoles } from '../../../tasks/data/globals.ts'
 import { formatMoment, parseMoment } from '../../../tasks/data/moment.ts'
+import { settingsOf } from '../../../tasks/data/options.ts'
 
 const test = suite('data')
 
@@ -30,6 +31,15 @@ test('moments', () => {
   ])
     assert.throws(() => at(text), /is no moment|in the future/)
   assert.is(formatMoment(now), '2026-11-30 12:00:00.000+00')
+})
+
+test('options of the pack that are none, or none that can be kept, are refused', () => {
+  const settings = (options: object) => settingsOf(options, { directory: '/p', project: 'p', environment: {} } as never)
+  assert.is(settings({}).keep, 10)
+  assert.is(settings({ keep: 1 }).keep, 1)
+  for (const keep of [0, -1, 1.5, '3'])
+    assert.throws(() => settings({ keep }), /needs a whole number from 1 for keep, got/)
+  assert.throws(() => settings({ kep: 3 }), /dataPack\(\) in the config has no option "kep"\. Did you mean "?keep/)
 })
 
 test('roles that are there keep their passwords', () => {

@@ -92,6 +92,8 @@ test('rules for what is not there or does not fit are refused by name', () => {
   assert.match(rule('born', 'hash'), /can not hold a hash/)
   assert.match(rule('full', 'mask'), /generated/)
   assert.match(refused({ students: { sample: 2 } }, columns), /no share/)
+  const misspelt = { students: { sampel: 0.5 } as object }
+  assert.match(refused(misspelt, columns), /students: sampel is no rule for a table\. Did you mean "sample"\?/)
   assert.is(rule('email', 'fake:email'), '')
 })
 
