@@ -47,8 +47,11 @@ export async function holdWrites<T>(
       } catch (thrown) {
         await client.query('ROLLBACK')
         // 55P03: kept by somebody else; 40P01: a deadlock; 42P01: dropped just now
-        if (!/^(55P03|40P01|42P01)$/.test((thrown as { code?: string }).code ?? '') || tried > 5) throw thrown
-        if ((thrown as { code?: string }).code === '42P01') continue
+        const { code = '' } = thrown as { readonly code?: string }
+        if (!/^(55P03|40P01|42P01)$/.test(code)) throw thrown
+        if (tried > 5)
+          throw overtaken(`${database} can not be kept from being written to: ${messageOf(thrown)}`, thrown)
+        if (code === '42P01') continue
         const { rowCount } = await client.query(endWriters)
         working.log(`${database}: ${rowCount} sessions that would not let go of its tables are ended`)
       }
