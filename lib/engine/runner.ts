@@ -134,7 +134,7 @@ class Runner {
     this.#error ??= error
     this.#host.emitNode(node.id, event)
     this.#tell(this.#scheduler.settled(node.id, outcome))
-    if (outcome !== 'failed' || this.#options.mode === 'keep-going') return
+    if (outcome !== 'failed' || !this.#scheduler.stopped) return
     const reason = stopped(`stopped because "${node.id}" failed`)
     this.#waiting.abort(reason)
     if (this.#options.mode === 'kill') this.#working.abort(reason)

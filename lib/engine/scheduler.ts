@@ -93,6 +93,11 @@ export class Scheduler {
     return this.#unsettled === 0
   }
 
+  /** Whether nothing starts any more. */
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
   /** The nodes to start now, the longest remaining chain first. They count as running from here on. */
   ready(): readonly string[] {
     if (this.#stopped) return []
@@ -146,7 +151,7 @@ export class Scheduler {
     }
     this.#finish(entry, outcome)
     const cancelled = this.#spread(entry, outcome)
-    if (outcome === 'failed' && this.#options.mode !== 'keep-going') {
+    if (outcome === 'failed' && this.#options.mode !== 'keep-going' && !isTolerated(entry)) {
       cancelled.push(...this.stop(`stopped because "${id}" failed`, id))
     }
     return cancelled
@@ -231,9 +236,7 @@ export class Scheduler {
       const from = work[at]!
       for (const dependent of from.entry.dependents) {
         if (dependent.state !== 'waiting') continue
-        const optional = (): boolean =>
-          dependent.node.needs.every((need) => need.node !== from.entry.node.id || need.optional)
-        if (from.outcome === 'succeeded' || optional()) {
+        if (from.outcome === 'succeeded' || isOptional(from.entry, dependent)) {
           dependent.missing -= 1
           if (dependent.missing === 0) this.#enqueue(dependent)
           continue
@@ -247,6 +250,22 @@ export class Scheduler {
     }
     return cancelled
   }
+}
+
+function isOptional(entry: Entry, dependent: Entry): boolean {
+  return dependent.node.needs.every((need) => need.node !== entry.node.id || need.optional)
+}
+
+/** Whether who needs the node, or what is cancelled with it, can do without: then its failure stops nothing else. */
+function isTolerated(entry: Entry): boolean {
+  const lost = new Set([entry])
+  for (const one of lost) {
+    if (one.dependents.length === 0) return false
+    for (const dependent of one.dependents) {
+      if (!isOptional(one, dependent)) lost.add(dependent)
+    }
+  }
+  return true
 }
 
 function isFinal(state: Entry['state']): boolean {

@@ -226,7 +226,10 @@ export interface AfterOptions<V, A, P = unknown, O extends boolean = boolean> {
   readonly retry?: RetryPolicy | number
   /** Params for the needed task. */
   readonly params?: ParamsOf<P>
-  /** The edge also releases, with `undefined`, when the needed task fails. */
+  /**
+   * The edge also releases, with `undefined`, when the needed task fails. If all who need that task can do without, its
+   * failure does not stop the run either; the run still counts as failed.
+   */
   readonly optional?: O
 }
 

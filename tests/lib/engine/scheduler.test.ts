@@ -137,16 +137,52 @@ test('says what each node waits for', () => {
 })
 
 test('an optional need releases its dependent after a failure, too', () => {
+  for (const mode of ['keep-going', 'fail-fast', 'kill'] as const) {
+    const node = (id: string, needs: string, optional: boolean): Schedulable => {
+      return { id, needs: needs ? [{ node: needs, optional }] : [], weight: 1, locks: [], cost: 1 }
+    }
+    const other = node('other', 'b', false)
+    const scheduler = new Scheduler([node('a', '', false), node('b', 'a', true), other], { concurrency: 1, mode })
+    scheduler.ready()
+    assert.equal(scheduler.settled('a', 'failed'), [], mode)
+    assert.not(scheduler.stopped)
+    assert.equal(scheduler.ready(), ['b'])
+    scheduler.settled('b', 'succeeded')
+    assert.equal(scheduler.ready(), ['other'])
+    // a gate stands between the two
+    const gated = new Scheduler([node('a', '', false), node('a until up', 'a', false), node('b', 'a until up', true)], {
+      concurrency: 1,
+      mode,
+    })
+    gated.ready()
+    const cancelled = gated.settled('a', 'failed')
+    assert.equal(
+      cancelled.map(({ node }) => node),
+      ['a until up'],
+    )
+    assert.equal(gated.ready(), ['b'])
+  }
+})
+
+test('a need that one requires and another does not stops a run that fails fast', () => {
+  const needs = (optional: boolean): Schedulable['needs'] => [{ node: 'a', optional }]
   const scheduler = new Scheduler(
     [
       { id: 'a', needs: [], weight: 1, locks: [], cost: 1 },
-      { id: 'b', needs: [{ node: 'a', optional: true }], weight: 1, locks: [], cost: 1 },
+      { id: 'b', needs: needs(true), weight: 1, locks: [], cost: 1 },
+      { id: 'c', needs: needs(false), weight: 1, locks: [], cost: 1 },
     ],
-    { concurrency: 1, mode: 'keep-going' },
+    { concurrency: 1, mode: 'fail-fast' },
   )
   scheduler.ready()
-  assert.equal(scheduler.settled('a', 'failed'), [])
-  assert.equal(scheduler.ready(), ['b'])
+  assert.equal(
+    scheduler
+      .settled('a', 'failed')
+      .map(({ node }) => node)
+      .sort(),
+    ['b', 'c'],
+  )
+  assert.ok(scheduler.stopped)
 })
 
 /** The shortest possible makespan, by trying every choice. For graphs of a few nodes. */
