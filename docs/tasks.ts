@@ -1,4 +1,4 @@
-/** The page of the built-in tasks: what `devstack list` and `devstack help <task>` print in this repository. */
+/** The page of the built-in tasks: what `devstack list` and `devstack run <task> --help` print in this repository. */
 import { spawnSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
@@ -22,13 +22,13 @@ export function tasksPage(): string {
   const lines = [
     '# Tasks',
     '',
-    'The tasks of the built-in packs, as `devstack help <task>` explains them. Your own come from your config:',
+    'The tasks of the built-in packs, as `devstack run <task> --help` explains them. Your own come from your config:',
     '`devstack list` shows them all.',
     '',
   ]
   for (const { name, private: hidden } of listed.parse(JSON.parse(devstack('list', '--json')))) {
     if (hidden) continue
-    lines.push(`## ${name}`, '', '```text', devstack('help', name).trimEnd(), '```', '')
+    lines.push(`## ${name}`, '', '```text', devstack('run', name, '--help').trimEnd(), '```', '')
   }
   return lines.join('\n')
 }

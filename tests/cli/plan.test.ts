@@ -33,7 +33,8 @@ const holds = { description: 'it holds', hold: async () => ({ asked: 1 }) }
 const gated = task({ needs: { first: after(first, { until: holds }) }, inputs: ['src/**'], confirm: 'Perhaps gated', run: () => mark('gated') })
 const seen = task({ needs: { first }, observe: () => ({ state: 'fresh', cause: 'is there', value: 1 }), confirm: 'Perhaps seen', run: () => 1 })
 const unsure = task({ needs: { first }, inputs: ['src/**'], confirm: 'Perhaps', run: () => mark('unsure') })
-export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both, elsewhereAsked, elsewhereWipes, release, rotate, unsure, gated, seen } })
+const resume = task({ description: 'Thaw it', params: z.object({ which: z.string() }), needs: ({ which }) => (which.length > 3 ? { build } : {}) })
+export default defineConfig({ name: '${project}', tasks: { build, deploy, smoke, elsewhere, writing, drop, wipe, empty, first, reset, publish, both, elsewhereAsked, elsewhereWipes, release, rotate, unsure, gated, seen, resume } })
 `
 
 const plans = suite<{ test: Checkout }>('plan, why and confirmation')
@@ -188,6 +189,17 @@ plans('what the plan skips or reuses is not asked about', async ({ test }) => {
   assert.match(await test.refused(['run', 'release', '--force']), 'Sends it')
   test.write({ 'src/a.txt': 'changed' })
   assert.match(await test.refused(['run', 'release', '--', 'rotate']), /old keys[\s\S]*Sends it/)
+})
+
+plans('help about a command says that a task is called like it', async ({ test }) => {
+  assert.match(
+    await test.succeed(['help', 'resume']),
+    /^Continue a run[\s\S]*There is a task of that name, too: "devstack run resume --help" explains it\.\n$/,
+  )
+  assert.match(await test.succeed(['run', 'resume', '--help']), 'resume: Thaw it')
+  assert.not.match(await test.succeed(['help', 'undo']), 'There is a task')
+  test.write({ 'devstack.config.ts': 'export default {' })
+  assert.match(await test.succeed(['help', 'resume']), /^Continue a run/)
 })
 
 plans('nothing to destroy, nothing to ask', async ({ test }) => {
