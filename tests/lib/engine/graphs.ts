@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import type { RunEvent } from '../../../lib/engine/events.ts'
 import { buildGraph, type Graph, type Names } from '../../../lib/engine/graph.ts'
-import { createTask, type Task } from '../../../lib/engine/task.ts'
+import { after, createTask, type Gate, type Task } from '../../../lib/engine/task.ts'
 import { toDevstackError } from '../../../lib/errors.ts'
 import type { SessionHost } from '../../../lib/session/host.ts'
 
@@ -31,38 +31,74 @@ export interface Shape {
   readonly fails: readonly boolean[]
   readonly locks: readonly (string | undefined)[]
   readonly weights: readonly number[]
+  /** Holders at a time of each lock. */
+  readonly sizes: Readonly<Record<string, number>>
+  /** For each node, by the position of its needs: does without, and waits at a gate. */
+  readonly optional: readonly (readonly boolean[])[]
+  readonly gated: readonly (readonly boolean[])[]
+  /** Whether the node has a gate of its own. */
+  readonly gates: readonly boolean[]
 }
 
-/** A random DAG of 1 to `most` nodes. */
-export function dag(most = 12): fc.Arbitrary<Shape> {
-  return fc.integer({ min: 1, max: most }).chain((size) =>
-    fc.record({
+const mostNeeds = 4
+
+/** A random DAG of 1 to `most` nodes, each with up to `needs` needs. */
+export function dag(most = 12, needs = mostNeeds): fc.Arbitrary<Shape> {
+  const seldom = fc.nat({ max: 3 }).map((number) => number === 0)
+  return fc.integer({ min: 1, max: most }).chain((size) => {
+    const each = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(value, { minLength: size, maxLength: size })
+    const eachNeed = each(fc.array(seldom, { minLength: mostNeeds, maxLength: mostNeeds }))
+    return fc.record({
       needs: fc.tuple(
         ...Array.from({ length: size }, (_, index) =>
           index === 0
             ? fc.constant([] as number[])
-            : fc.uniqueArray(fc.integer({ min: 0, max: index - 1 }), { maxLength: Math.min(index, 4) }),
+            : fc.uniqueArray(fc.integer({ min: 0, max: index - 1 }), { maxLength: Math.min(index, needs) }),
         ),
       ),
-      fails: fc.array(fc.boolean(), { minLength: size, maxLength: size }),
-      locks: fc.array(fc.constantFrom(undefined, 'a', 'b'), { minLength: size, maxLength: size }),
-      weights: fc.array(fc.integer({ min: 0, max: 3 }), { minLength: size, maxLength: size }),
-    }),
-  )
+      fails: each(fc.boolean()),
+      locks: each(fc.constantFrom(undefined, 'a', 'b')),
+      weights: each(fc.integer({ min: 0, max: 3 })),
+      sizes: fc.record({ a: fc.integer({ min: 1, max: 3 }), b: fc.constant(1) }),
+      optional: eachNeed,
+      gated: eachNeed,
+      gates: each(seldom),
+    })
+  })
 }
 
-/** The shape as tasks that call `run` with their index. */
+/**
+ * The shape as tasks that call `run` with their index, with its weights, locks and gates. A gate holds after some turns of the
+ * event loop, and tells `held` its description: `n1` of the node, `n1 for n2` of an edge.
+ */
 export function tasksOf(
   shape: Shape,
   run: (index: number) => unknown,
-  extra: (index: number) => object = () => ({}),
+  held: (description: string) => void = () => {},
 ): Record<string, Task> {
   const tasks: Record<string, Task> = {}
+  const gate = (description: string): Gate<unknown> => ({
+    description,
+    async hold(_, { signal }) {
+      for (let turn = 0; turn < 3; turn += 1) {
+        signal.throwIfAborted()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      held(description)
+    },
+  })
   shape.needs.forEach((needs, index) => {
+    const edges = needs.map((need, at) => {
+      const until = shape.gated[index]![at] ? [gate(`n${need} for n${index}`)] : []
+      return [`n${need}`, after(tasks[`n${need}`]!, { until, optional: shape.optional[index]![at]! })] as const
+    })
+    const lock = shape.locks[index]
     tasks[`n${index}`] = createTask({
-      needs: Object.fromEntries(needs.map((need) => [`n${need}`, tasks[`n${need}`]!])),
+      needs: Object.fromEntries(edges),
       run: () => run(index),
-      ...extra(index),
+      weight: shape.weights[index]!,
+      locks: lock === undefined ? [] : [{ name: lock, size: shape.sizes[lock]! }],
+      ...(shape.gates[index] ? { gate: gate(`n${index}`) } : {}),
     }) as Task
   })
   return tasks

@@ -6,7 +6,7 @@ import { type RunOptions, run } from '../../../lib/engine/runner.ts'
 import type { FailureMode } from '../../../lib/engine/scheduler.ts'
 import { after, createTask, type Gate, type Task } from '../../../lib/engine/task.ts'
 import { DevstackError } from '../../../lib/errors.ts'
-import { dag, finals, graphOf, memoryHost, tasksOf } from './graphs.ts'
+import { dag, finals, graphOf, memoryHost, type Shape, tasksOf } from './graphs.ts'
 
 const test = suite('runner')
 
@@ -42,6 +42,11 @@ test('values flow along edges under the names of the needs', async () => {
   assert.equal(result.completed, ['image', 'count', 'deploy'])
 })
 
+/** Tasks, and the gates on edges, which are nodes too. */
+function nodesIn({ needs, gated }: Shape): number {
+  return needs.reduce((sum, list, index) => sum + 1 + list.filter((_, at) => gated[index]![at]).length, 0)
+}
+
 test('any graph, any failures, any mode: one final state each, needs first, dependents cancelled', async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -51,21 +56,24 @@ test('any graph, any failures, any mode: one final state each, needs first, depe
       fc.array(fc.nat({ max: 3 }), { minLength: 10, maxLength: 10 }),
       async (shape, concurrency, mode, delays) => {
         const done = new Set<number>()
+        const held = new Set<string>()
         let running = 0
         const tasks = tasksOf(
           shape,
           async (index) => {
             running += 1
-            for (const need of shape.needs[index]!) assert.ok(done.has(need))
+            shape.needs[index]!.forEach((need, at) => {
+              const gate = shape.gated[index]![at] ? `n${need} for n${index}` : undefined
+              const gates = [...(shape.gates[need] ? [`n${need}`] : []), ...(gate ? [gate] : [])]
+              const released = done.has(need) && gates.every((description) => held.has(description))
+              assert.ok(released || shape.optional[index]![at])
+            })
             for (let turn = 0; turn < delays[index]!; turn += 1) await tick()
             running -= 1
             if (shape.fails[index]) throw new Error('broken')
             done.add(index)
           },
-          (index) => ({
-            weight: shape.weights[index],
-            locks: shape.locks[index] === undefined ? [] : [shape.locks[index]],
-          }),
+          (description) => void held.add(description),
         )
         const { result, events, finals: states } = await runTasks(tasks, { concurrency, mode })
         const told = new Set<string | undefined>()
@@ -73,15 +81,17 @@ test('any graph, any failures, any mode: one final state each, needs first, depe
           if (type === 'node-done') told.add(node)
           // what the journal knows after a kill includes whatever dependents have seen
           if (type === 'node-started')
-            for (const need of shape.needs[Number(node!.slice(1))]!) assert.ok(told.has(`n${need}`))
+            shape.needs[Number(node!.slice(1))]!.forEach((need, at) => {
+              assert.ok(told.has(`n${need}`) || shape.optional[Number(node!.slice(1))]![at])
+            })
         }
         assert.is(running, 0)
-        assert.is(states.size, shape.needs.length)
+        assert.is(states.size, nodesIn(shape))
         for (const [node, ends] of states) assert.is(ends.length, 1, `${node}: ${ends}`)
         const failed = [...states.values()].some(([state]) => state === 'failed')
         assert.is(result.state, failed ? 'failed' : 'succeeded')
         const { summary } = result
-        assert.is(summary.done + summary.failed + summary.cancelled, shape.needs.length)
+        assert.is(summary.done + summary.failed + summary.cancelled, nodesIn(shape))
       },
     ),
     { numRuns: 100 },
@@ -105,9 +115,9 @@ test('abort at any step ends with nothing running', async () => {
       const result = await ended
       assert.is(running, 0)
       // a run may be over before the abort comes
-      const allDone = result.summary.done === shape.needs.length
+      const allDone = result.summary.done === nodesIn(shape)
       assert.ok(result.state === 'cancelled' || allDone, result.state)
-      assert.is(finals(events).size, shape.needs.length)
+      assert.is(finals(events).size, nodesIn(shape))
     }),
     { numRuns: 60 },
   )

@@ -11,14 +11,15 @@ const modes = fc.constantFrom<FailureMode>('fail-fast', 'keep-going', 'kill')
 function nodesOf(shape: Shape, costs: readonly number[] = []): Schedulable[] {
   return shape.needs.map((needs, index) => ({
     id: String(index),
-    needs: needs.map((need) => ({ node: String(need), optional: false })),
+    needs: needs.map((need, at) => ({ node: String(need), optional: shape.optional[index]![at] ?? false })),
     weight: shape.weights[index]!,
-    locks: shape.locks[index] === undefined ? [] : [{ name: shape.locks[index]!, size: 1 }],
+    locks:
+      shape.locks[index] === undefined ? [] : [{ name: shape.locks[index]!, size: shape.sizes[shape.locks[index]!]! }],
     cost: costs[index] ?? 1,
   }))
 }
 
-/** Plays a schedule: `pick` says which running node ends next. */
+/** Plays a schedule: `pick` says which running node ends next, or comes to its gate. */
 function play(
   shape: Shape,
   options: { concurrency: number; mode: FailureMode; pick: (running: readonly string[]) => number; stopAfter?: number },
@@ -30,17 +31,25 @@ function play(
     assert.not.ok(finals.has(id), `${id} ended twice`)
     finals.set(id, state)
   }
+  const atGate = new Set<string>()
   let steps = 0
   let stopped = false
   while (!scheduler.finished) {
     for (const id of scheduler.ready()) {
       assert.not.ok(finals.has(id) || running.includes(id), `${id} started twice`)
       assert.not.ok(stopped, `${id} started after the stop`)
-      for (const need of shape.needs[Number(id)]!) assert.is(finals.get(String(need)), 'succeeded')
+      shape.needs[Number(id)]!.forEach((need, at) => {
+        const end = finals.get(String(need))
+        if (shape.optional[Number(id)]![at]) assert.ok(end, `${id} started before ${need} ended`)
+        else assert.is(end, 'succeeded')
+      })
       running.push(id)
-      const locks = running.map((one) => shape.locks[Number(one)]).filter((lock) => lock !== undefined)
-      assert.is(new Set(locks).size, locks.length, 'two holders of a lock')
-      const slots = running.reduce((sum, one) => sum + Math.min(shape.weights[Number(one)]!, options.concurrency), 0)
+      for (const [lock, size] of Object.entries(shape.sizes)) {
+        const holders = running.filter((one) => shape.locks[Number(one)] === lock)
+        assert.ok(holders.length <= size, `${holders.length} holders of a lock for ${size}`)
+      }
+      const working = running.filter((one) => !atGate.has(one))
+      const slots = working.reduce((sum, one) => sum + Math.min(shape.weights[Number(one)]!, options.concurrency), 0)
       assert.ok(slots <= options.concurrency, `${slots} slots of ${options.concurrency}`)
     }
     if (scheduler.finished) break
@@ -50,7 +59,13 @@ function play(
       stopped = true
       for (const { node } of scheduler.stop('cancelled')) finish(node, 'cancelled')
     }
-    const [id] = running.splice(options.pick(running) % running.length, 1)
+    const next = options.pick(running) % running.length
+    if (!stopped && shape.gates[Number(running[next])] && !atGate.has(running[next]!)) {
+      atGate.add(running[next]!)
+      scheduler.releaseSlot(running[next]!)
+      continue
+    }
+    const [id] = running.splice(next, 1)
     const outcome = stopped ? 'cancelled' : shape.fails[Number(id)] ? 'failed' : 'succeeded'
     finish(id!, outcome)
     for (const { node } of scheduler.settled(id!, outcome)) finish(node, 'cancelled')
@@ -80,7 +95,8 @@ test('a failure reaches exactly its dependents in keep-going', () => {
     fc.property(dag(), fc.infiniteStream(fc.nat()), (shape, stream) => {
       const finals = play(shape, { concurrency: 2, mode: 'keep-going', pick: () => stream.next().value })
       shape.needs.forEach((needs, index) => {
-        const spoiled = needs.some((need) => finals.get(String(need)) !== 'succeeded')
+        const required = needs.filter((_, at) => !shape.optional[index]![at])
+        const spoiled = required.some((need) => finals.get(String(need)) !== 'succeeded')
         const expected = spoiled ? 'cancelled' : shape.fails[index] ? 'failed' : 'succeeded'
         assert.is(finals.get(String(index)), expected)
       })
@@ -228,6 +244,10 @@ function makespan(needs: readonly (readonly number[])[], costs: readonly number[
     fails: Array(size).fill(false),
     locks: Array(size).fill(undefined),
     weights: Array(size).fill(1),
+    sizes: {},
+    optional: Array(size).fill([]),
+    gated: Array(size).fill([]),
+    gates: Array(size).fill(false),
   }
   const scheduler = new Scheduler(nodesOf(shape, costs), { concurrency: slots, mode: 'fail-fast' })
   const running: { id: string; until: number }[] = []
@@ -246,9 +266,10 @@ test('the makespan is within Graham’s bound of the optimum, and mostly the opt
   const ratios: number[] = []
   fc.assert(
     fc.property(
-      dag(6),
-      fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 6, maxLength: 6 }),
-      fc.integer({ min: 1, max: 3 }),
+      // few needs leave the order open, and durations that differ make it matter
+      dag(8, 1).filter(({ needs }) => needs.length >= 5),
+      fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 8, maxLength: 8 }),
+      fc.integer({ min: 2, max: 3 }),
       (shape, costs, slots) => {
         const ratio = makespan(shape.needs, costs, slots) / optimum(shape.needs, costs, slots)
         ratios.push(ratio)
@@ -263,7 +284,7 @@ test('the makespan is within Graham’s bound of the optimum, and mostly the opt
   console.log(
     `makespan / optimum: mean ${mean.toFixed(3)}, worst ${Math.max(...ratios).toFixed(3)}, optimal in ${Math.round(exact * 100)} %`,
   )
-  assert.ok(exact > 0.8)
+  assert.ok(mean < 1.05)
 })
 
 test.run()
