@@ -10,7 +10,7 @@ import { combine, createReporter, type Sink } from '../report/index.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { confirmDestruction } from '../session/confirm.ts'
 import { decideNode, type Recorded } from '../session/decide.ts'
-import { createHost, type SessionHost } from '../session/host.ts'
+import { createHost, type ProcessHost } from '../session/host.ts'
 import { openLockHost } from '../session/lock.ts'
 import type { Memory } from '../session/memory.ts'
 import { openMemory } from '../session/open-memory.ts'
@@ -175,7 +175,11 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
       },
       host,
     )
-    if (result.state === 'cancelled') await endStrays({ ...session, runId, spared: servicesOf(graph) })
+    if (result.state === 'cancelled') {
+      const spared = servicesOf(graph)
+      await host.endLeft(spared)
+      await endStrays({ ...session, runId, spared })
+    }
     unlisten()
     session.signal.removeEventListener('abort', onAbort)
     note = direct
@@ -222,7 +226,7 @@ export function hostOf(
   session: Session,
   given: Pick<ExecuteOptions, 'recorded' | 'graph'>,
   parts: HostParts,
-): SessionHost {
+): ProcessHost {
   let durations: ReadonlyMap<string, number> | undefined
   const { memory } = parts
   const host = createHost({

@@ -40,8 +40,14 @@ export interface SessionHost extends Host {
   emit(event: RunOnlyEvent): void
 }
 
+/** A host that knows what its tasks have started. */
+export interface ProcessHost extends SessionHost {
+  /** Ends what nodes that have succeeded left running, but for the spared ones: for after a cancellation. */
+  endLeft(spared: ReadonlySet<string>): Promise<void>
+}
+
 /** The host of one run. */
-export function createHost(options: HostOptions): SessionHost {
+export function createHost(options: HostOptions): ProcessHost {
   const { session, runId } = options
   const stamp = (event: object): RunEvent =>
     session.redactor.redactEvent({ at: Date.now(), runId, ...event } as RunEvent)
@@ -92,6 +98,7 @@ export function createHost(options: HostOptions): SessionHost {
     },
     commit: (node, context, value, durationMs) =>
       options.commit(node, context as AnyContext & Ambient, value, durationMs),
+    endLeft: (spared) => tries.endLeft(spared),
     release: (node, _context, outcome) => tries.end(node.id, outcome === 'succeeded'),
     value: ({ id, definition }, returned) => {
       // a finished command is nothing
@@ -116,6 +123,7 @@ class Tries {
   readonly #session: Session
   readonly #runId: string
   readonly #open = new Map<string, { readonly set: ProcessSet; readonly forget: () => void }[]>()
+  readonly #left: { readonly node: string; readonly set: ProcessSet }[] = []
 
   constructor(session: Session, runId: string) {
     this.#session = session
@@ -139,9 +147,18 @@ class Tries {
     if (!open) return undefined
     this.#open.delete(node)
     for (const { forget } of open) forget()
-    if (keep) return undefined
+    if (keep) {
+      for (const { set } of open) if (set.open) this.#left.push({ node, set })
+      return undefined
+    }
     const { delays, urgency } = this.#session
     return Promise.all(open.map(({ set }) => set.stop(delays, urgency))).then(() => undefined)
+  }
+
+  async endLeft(spared: ReadonlySet<string>): Promise<void> {
+    const { delays, urgency } = this.#session
+    const left = this.#left.filter(({ node }) => !spared.has(node))
+    await Promise.all(left.map(({ set }) => set.stop(delays, urgency)))
   }
 }
 

@@ -37,6 +37,11 @@ export class ProcessSet {
     return this.#started
   }
 
+  /** Whether any of its groups goes on, or may. */
+  get open(): boolean {
+    return [...this.#groups.keys()].some((group) => isRunning(-group))
+  }
+
   add(child: Pick<ChildProcess, 'pid' | 'once'>): void {
     this.#started = true
     const { pid } = child

@@ -27,10 +27,12 @@ const orphaning = task({ run: async ({ $ }) => { await $\`node stubborn.mjs 1 > 
 const after = task({ needs: { orphaning }, run: ({ $ }) => $\`echo ready; exec sleep 60\` })
 const failing = task({ run: async ({ $ }) => { await $\`node stubborn.mjs 1 > up 2>&1 & while ! grep -q up up 2>/dev/null; do sleep 0.05; done; exit 1\` } })
 const bare = task({ run: ({ $ }) => $\`env -i /bin/sleep 986 > /dev/null 2>&1 & echo $! > bare.pid; echo ready; exec sleep 96\` })
+const bareBefore = task({ run: async ({ $ }) => { await $\`env -i /bin/sleep 987 > /dev/null 2>&1 & echo $! > bare.pid\` } })
+const bareAfter = task({ needs: { bareBefore }, run: ({ $ }) => $\`echo ready; exec sleep 60\` })
 const retried = task({ retry: { attempts: 1, delay: 1 }, timeout: '2s', run: async ({ $, attempt }) => { mark('try ' + attempt); await $\`exec node stubborn.mjs 1\` } })
 const never = task({ needs: { polite }, run: () => mark('never') })
 const stuck = task({ run: ({ $ }) => $\`echo ready; exec sleep 60\`, cleanup: async ({ $ }) => { await $\`trap "" INT TERM; echo cleaning; exec node stubborn.mjs 0\` } })
-export default defineConfig({ name: '${project}', cancel: { interrupt: '400ms', terminate: '400ms' }, tasks: { polite, stubborn, orphaning, after, failing, bare, retried, never, stuck } })
+export default defineConfig({ name: '${project}', cancel: { interrupt: '400ms', terminate: '400ms' }, tasks: { polite, stubborn, orphaning, after, failing, bare, bareAfter, retried, never, stuck } })
 `
 
 const cancels = suite<{ test: Checkout; mark: string }>('cancellation')
@@ -111,12 +113,14 @@ cancels('what an earlier task left in the background ends with the run', async (
 })
 
 cancels('what hides from the environment mark ends with its group', async ({ test }) => {
-  const ended = await interrupted(test.start(['run', 'bare', '--verbose']), /ready/, 'SIGINT')
-  assert.is(ended.exitCode, 130)
-  const pid = readFileSync(join(test.directory, 'bare.pid'), 'utf8').trim()
-  // a zombie is left where nobody takes note of orphans
-  const command = existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : ''
-  assert.is(command, '')
+  for (const name of ['bare', 'bareAfter']) {
+    const ended = await interrupted(test.start(['run', name, '--verbose']), /ready\n/, 'SIGINT')
+    assert.is(ended.exitCode, 130)
+    const pid = readFileSync(join(test.directory, 'bare.pid'), 'utf8').trim()
+    // a zombie is left where nobody takes note of orphans
+    const command = existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : ''
+    assert.is(command, '', name)
+  }
 })
 
 cancels('a failed task leaves nothing running', async ({ test, mark }) => {
