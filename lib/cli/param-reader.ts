@@ -128,6 +128,10 @@ export class ParamReader {
       const value = this.#scalar(param, shape.entries, text.slice(equals + 1), given.typed)
       this.#store(param, [text.slice(0, equals)], value)
     } else {
+      if (this.#stored(param, keys) !== undefined) {
+        const message = `${given.typed} of ${this.#task} takes one value, got a second: "${text}".`
+        throw usage('USAGE_PARAM_REPEATED', message, `"devstack help ${this.#task}" shows its params.`)
+      }
       this.#store(param, keys, this.#scalar(param, shape, text, given.typed))
     }
     return given.attached === undefined ? 2 : 1

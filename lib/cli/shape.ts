@@ -16,6 +16,8 @@ export interface Shape {
   /** Of an object with free keys. */
   readonly entries?: Shape
   readonly least?: number
+  /** `least` itself is too little. */
+  readonly above?: true
   readonly most?: number
   readonly format?: string
   readonly pattern?: string
@@ -116,6 +118,7 @@ function shapeOf(node: Node, below: (value: unknown) => Shape): Shape {
       : {}),
     ...(isNode(additional) ? { entries: below(additional) } : {}),
     ...(bounded(least) ? { least } : {}),
+    ...(bounded(least) && least === exclusiveLeast && number(minimum) === undefined ? { above: true as const } : {}),
     ...(bounded(number(maximum)) ? { most: number(maximum) } : {}),
     ...(typeof format === 'string' ? { format } : {}),
     ...(typeof pattern === 'string' ? { pattern } : {}),
@@ -207,9 +210,10 @@ function expectedType(type: string, shape: Shape): string {
   }
 }
 
-function range({ least, most }: Shape): string {
-  if (least !== undefined && most !== undefined) return ` from ${least} to ${most}`
-  if (least !== undefined) return ` from ${least}`
+function range({ least, above, most }: Shape): string {
+  const from = least === undefined ? '' : `${above ? 'above' : 'from'} ${least}`
+  if (least !== undefined && most !== undefined) return above ? ` ${from} up to ${most}` : ` ${from} to ${most}`
+  if (least !== undefined) return ` ${from}`
   return most === undefined ? '' : ` up to ${most}`
 }
 

@@ -1,7 +1,7 @@
 /** `history`: how the environment fared, kept as one line of JSON for each observation in `.devstack/history.jsonl`. */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Ambient, labels, openLocks, type Task, table, task, z } from '../../lib/index.ts'
+import { type Ambient, DevstackError, labels, openLocks, suggest, type Task, table, task, z } from '../../lib/index.ts'
 import { type ClockReading, longTime, machineClock } from './clock.ts'
 import { type DerivedState, deriveState, describeChange, type EnvironmentState } from './state.ts'
 import type { ServiceRow } from './table.ts'
@@ -136,6 +136,8 @@ export function historyTask(): Task<undefined> {
       const width = terminal.columns
       if (params.service !== undefined) {
         const name = params.service
+        const known = [...new Set(records.flatMap(({ services }) => Object.keys(services)))].toSorted()
+        if (!known.includes(name)) throw neverSeen(name, known)
         const rows = records.flatMap(({ at, services }) => {
           const seen = services[name]
           return seen ? [{ at, state: seen.healthy ? 'healthy' : seen.state, detail: seen.detail }] : []
@@ -159,6 +161,15 @@ export function historyTask(): Task<undefined> {
       ]
       terminal.write(`${table(episodes(records, Date.now()).slice(-params.last), { columns, width })}\n`)
     },
+  })
+}
+
+function neverSeen(name: string, known: readonly string[]): DevstackError {
+  return new DevstackError({
+    kind: 'usage',
+    code: 'HISTORY_UNKNOWN_SERVICE',
+    message: `No service "${name}" was ever observed here.${suggest(name, known)}`,
+    hint: known.length > 0 ? `Observed were ${known.join(', ')}.` : 'Look with: devstack run status',
   })
 }
 

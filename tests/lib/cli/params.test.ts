@@ -70,6 +70,12 @@ reading('a list: repeated, by commas, with an escaped comma, empty', async () =>
   assert.equal(await input(migrate, '--tags='), { tags: [] })
 })
 
+reading('a param of one value is given once, or refused: which of two was meant nobody knows', async () => {
+  const { code, message } = await failure(migrate, '--to 1 --to 2')
+  assert.is(code, 'USAGE_PARAM_REPEATED')
+  assert.is(message, '--to of task takes one value, got a second: "2".')
+})
+
 reading('words that are no options fill the positional params', async () => {
   assert.equal(await input(migrate, 'a.sql --to 1 b.sql'), { files: ['a.sql', 'b.sql'], to: '1' })
   const copy = z.object({ from: z.string().meta({ positional: true }), to: z.string().meta({ positional: true }) })
@@ -173,6 +179,10 @@ refusing('a wrong one, naming it and what was expected', async () => {
   assert.is(await wrong('--keep many'), '--keep of task needs a whole number from 1, got "many".')
   assert.is(await wrong('--keep 0'), '--keep of task needs a whole number from 1, got "0".')
   assert.is(await wrong('--keep 1.5'), '--keep of task needs a whole number from 1, got "1.5".')
+  const above = z.object({ seconds: z.coerce.number().positive(), share: z.number().gt(0).max(1) })
+  const needs = async (line: string) => (await failure(above, line)).message
+  assert.is(await needs('--seconds 0 --share 1'), '--seconds of task needs a number above 0, got "0".')
+  assert.is(await needs('--seconds 1 --share 2'), '--share of task needs a number above 0 up to 1, got "2".')
   assert.is(await wrong('--mode fsat'), '--mode of task needs one of fast, slow, got "fsat". Did you mean "fast"?')
   assert.is(await wrong('--to-version x'), '--to-version of task needs one of latest or a number, got "x".')
   assert.is(await wrong('--verify=maybe'), '--verify of task needs true or false, got "maybe".')

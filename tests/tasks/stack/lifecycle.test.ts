@@ -9,12 +9,13 @@ import { labels } from '../../../lib/index.ts'
 import { judgeBackend } from '../../../tasks/stack/applications.ts'
 import { type ClockReading, clockJumps, describeJump, longTime, machineClock } from '../../../tasks/stack/clock.ts'
 import { launchConfiguration, runConfiguration } from '../../../tasks/stack/debug.ts'
-import { appendHistory, episodes, type HistoryRecord, readHistory } from '../../../tasks/stack/history.ts'
+import { appendHistory, episodes, type HistoryRecord, historyTask, readHistory } from '../../../tasks/stack/history.ts'
 import { leaderBefore, pauseOf } from '../../../tasks/stack/lease.ts'
 import { noticeJump } from '../../../tasks/stack/notice.ts'
 import { findStale, type Inventory } from '../../../tasks/stack/stale.ts'
 import { betweenClusters, inOrder } from '../../../tasks/stack/starting.ts'
 import { deriveState, describeChange, type EnvironmentState, type ObservedService } from '../../../tasks/stack/state.ts'
+import { refusal } from '../../support/refusal.ts'
 
 const machine = suite('state machine')
 
@@ -175,6 +176,22 @@ history('what is kept is read back; half a line is passed over', () => {
   )
   assert.is(leaderBefore(readHistory(file)), 'postgres2')
   assert.equal(readHistory(join(folder, 'none')), [])
+})
+
+history('a service that was never observed is refused with those that were', async () => {
+  const stateDirectory = join(folder, 'named')
+  const leader = { postgres2: { state: 'running', healthy: true, detail: 'leader, timeline 3' } }
+  appendHistory(join(stateDirectory, 'history.jsonl'), record(1, 'healthy', leader))
+  const { code, message, hint } = await refusal(() =>
+    historyTask().definition.run!({
+      params: { last: 20, service: 'postgres', json: false },
+      project: { stateDirectory },
+      terminal: { columns: 80, write: () => {} },
+    } as never),
+  )
+  assert.is(code, 'HISTORY_UNKNOWN_SERVICE')
+  assert.match(message, 'Did you mean "postgres2"?')
+  assert.is(hint, 'Observed were postgres2.')
 })
 
 history('above the bound the older half goes', () => {
