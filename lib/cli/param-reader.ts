@@ -129,8 +129,11 @@ export class ParamReader {
       this.#store(param, [text.slice(0, equals)], value)
     } else {
       if (this.#stored(param, keys) !== undefined) {
-        const message = `${given.typed} of ${this.#task} takes one value, got a second: "${text}".`
-        throw usage('USAGE_PARAM_REPEATED', message, `"devstack help ${this.#task}" shows its params.`)
+        throw usage(
+          'USAGE_PARAM_REPEATED',
+          `${given.typed} of ${this.#task} takes one value, got a second: "${text}".`,
+          `"devstack help ${this.#task}" shows its params.`,
+        )
       }
       this.#store(param, keys, this.#scalar(param, shape, text, given.typed))
     }
