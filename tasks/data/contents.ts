@@ -47,7 +47,8 @@ export async function readContents(client: Client, expected: readonly TableConte
   const tables: TableContents[] = []
   for (const { name, plain } of found) {
     const whole = known.get(name) ?? plain
-    const hash = whole ? 'hash_record_extended(t, 0)' : 'hashtextextended(t::text, 0)'
+    // t alone would be a column of that name
+    const hash = whole ? 'hash_record_extended(t.*, 0)' : 'hashtextextended((t.*)::text, 0)'
     const { rows } = await client.query<{ rows: string; checksum: string }>(
       `SELECT count(*) AS rows, coalesce(sum(pg_catalog.${hash}), 0)::text AS checksum FROM ONLY ${name} t`,
     )

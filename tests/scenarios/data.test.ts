@@ -106,7 +106,8 @@ if (engine.state === 'missing') {
   test('TC-023: a backup is proved, brought back into the running cluster, and undone', async () => {
     await redis(place, ['MSET', 'one', '1', 'two words', '2'])
     // rows are hashed as they are or as text, as their types allow
-    await psql(place, "CREATE TABLE mixed AS SELECT '{}'::json AS a, 1.50::numeric AS b, ARRAY[1, NULL] AS c, 'é' AS d")
+    await psql(place, "CREATE TABLE mixed AS SELECT '{}'::json AS a, 1.50::numeric AS b, ARRAY[1, NULL] AS c, 'é' AS t")
+    await psql(place, "CREATE TABLE plain AS SELECT 'the name of an alias' AS t")
     await place.succeed(['run', 'backup', '--verify'], patience)
     const id = backups().at(-1)!
     const folder = join(place.directory, 'backups', id)
@@ -122,7 +123,7 @@ if (engine.state === 'missing') {
     assert.match(sums['public.mixed'], /^-?\d+$/)
     assert.ok(existsSync(join(folder, 'verified.json')))
 
-    await psql(place, 'DROP TABLE mixed; DROP TABLE guests; UPDATE rooms SET name = upper(name)')
+    await psql(place, 'DROP TABLE mixed, plain; DROP TABLE guests; UPDATE rooms SET name = upper(name)')
     await redis(place, ['FLUSHALL'])
     assert.match(await fails(['run', 'restore', id]), /needs a confirmation, and there is no terminal/)
     await place.succeed(['run', 'restore', id, '--yes'], patience)
