@@ -116,7 +116,7 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     runId,
     note: (text) => void io.stderr.write(`${text}\n`),
   })
-  const looking = (memory: Memory | undefined): SessionHost =>
+  const looking = (memory: Memory | undefined): ProcessHost =>
     hostOf(session, given, { runId, traceId, report: () => {}, memory })
   await confirmDestruction(graph, session, looking(undefined), async () =>
     planGraph(graph, looking(await openMemory(session, graph, { readOnly: true })), runId, session.signal),

@@ -9,7 +9,6 @@ import { checkConfig } from './check.ts'
 import type { Config, Pack, PackContext } from './define.ts'
 import { Registry } from './registry.ts'
 
-const longestLoad = 60_000
 const usualEnvFiles = ['.env', '.env.local']
 const names = ['devstack.config']
 const extensions = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml']
@@ -33,8 +32,6 @@ export interface LoadOptions {
   readonly composePack?: (files: readonly string[]) => Promise<Pack>
   /** Reads env files that are more than plain `NAME=value` lines; without it Node's own reader does. */
   readonly readVariables?: VariablesReader
-  /** How long a module may take to load, in milliseconds; default 60 s. */
-  readonly deadlineMs?: number
 }
 
 /** Variables of an env file's text. `${NAME}` is looked up in `environment`, then above in the text, then in `earlier` files. */
@@ -260,8 +257,7 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
   let exported: unknown
   try {
     const version = statSync(file).mtimeMs
-    const loading = importDefault(`${pathToFileURL(file).href}?v=${version}`)
-    exported = await settledWithin(options.deadlineMs ?? longestLoad, loading)
+    exported = await importDefault(`${pathToFileURL(file).href}?v=${version}`)
   } catch (thrown) {
     throw await loadFailure(thrown, file, options)
   }
@@ -278,18 +274,6 @@ async function read(file: string, options: LoadOptions): Promise<{ config: Confi
 
 async function importDefault(url: string): Promise<unknown> {
   return ((await import(url)) as { default?: unknown }).default
-}
-
-/** A promise that nothing will settle would end the process without a word. */
-async function settledWithin(ms: number, loading: Promise<unknown>): Promise<unknown> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const text = `it, or the promise that it exports, has not settled within ${ms / 1000} s`
-  const timer = setTimeout(() => reject(new Error(text)), ms)
-  try {
-    return await Promise.race([loading, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 async function loadFailure(thrown: unknown, file: string, options: LoadOptions): Promise<DevstackError> {
