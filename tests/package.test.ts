@@ -156,7 +156,7 @@ published('fails with the exit code of a failed task and no stack trace', ({ pro
   const { status, stdout, stderr } = run(join(project, 'node_modules', '.bin', 'devstack'), ['run', 'broken'], project)
   assert.is(status, 1)
   const shown = stdout + stderr
-  assert.not.match(shown, /^\s+at .*:\d+:\d+/m, shown)
+  assert.not.match(shown, /node:internal|node_modules|\.cjs:\d+/, shown)
 })
 
 published('brings types that a strict project compiles with', ({ project }) => {

@@ -27,10 +27,18 @@ export interface Prepared {
 
 /** Loads the config, reads targets and builds their graph. */
 export async function prepare(invocation: Invocation, io: Io): Promise<Prepared> {
+  return prepareTargets({ ...(await readInvocation(invocation, io)), io })
+}
+
+/** Loads the config that the invocation is about, and reads its targets. */
+export async function readInvocation(
+  invocation: Invocation,
+  io: Io,
+): Promise<Pick<Prepared, 'loaded' | 'options' | 'targets'>> {
   const located = await locate(invocation, io)
   const loaded = await openConfig(located.options, io)
   const { options, targets } = await readTargets(located, loaded.registry)
-  return prepareTargets({ loaded, options: { ...options, ...locationOf(located.options) }, targets, io })
+  return { loaded, options: { ...options, ...locationOf(located.options) }, targets }
 }
 
 const locating = commonOptions.filter(({ name }) => name === 'config' || name === 'cwd')

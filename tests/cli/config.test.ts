@@ -2,8 +2,6 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { loadConfig } from '../../lib/config/load.ts'
-import type { DevstackError } from '../../lib/errors.ts'
 import { type Checkout, checkout } from '../support/checkout.ts'
 
 const configs = suite<{ test: Checkout }>('config files')
@@ -282,21 +280,6 @@ export default defineConfig({ tasks: { a: task({ needs: { x: task({ envFiles: 3 
 configs('a lock named twice is taken once', async ({ test }) => {
   test.write({ 'devstack.config.yaml': 'tasks: { a: { locks: [p, p, { name: p, size: 2 }], run: echo locked } }\n' })
   assert.match(await test.succeed(['run', 'a', '--verbose'], { timeout: 20_000 }), 'locked')
-})
-
-configs('a config that never settles is refused', async ({ test }) => {
-  const texts = ['export default new Promise(() => {})\n', 'export default {}\nawait new Promise(() => {})\n']
-  for (const [index, text] of texts.entries()) {
-    const file = `never${index}.mjs`
-    test.write({ [file]: text })
-    const loading = loadConfig({ directory: test.directory, file, environment: {}, deadlineMs: 200 })
-    const error = await loading.then(
-      () => undefined,
-      (thrown: DevstackError) => thrown,
-    )
-    assert.is(error?.code, 'CONFIG_FAILED')
-    assert.match(error!.message, 'not settled within 0.2 s')
-  }
 })
 
 configs('a promise of a config is awaited', async ({ test }) => {
