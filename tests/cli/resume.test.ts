@@ -139,6 +139,9 @@ resumes('undo without a run passes over what only looked, but not over what was 
   await test.succeed(['undo'])
   assert.match(marks(test), /looks, undo first 5432$/)
   assert.match(await test.succeed(['undo']), 'nothing that can be undone any more')
+  // nor over what changed something and has no undo
+  await test.succeed(['run', 'secretive'])
+  assert.match(await test.succeed(['undo']), 'nothing that can be undone')
   assert.not.match(marks(test), 'undo image')
 })
 

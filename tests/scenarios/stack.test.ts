@@ -73,7 +73,8 @@ test('up: from nothing to twelve services that are really healthy (TC-001, 003, 
   )
   const details = health.services.map(({ detail }: { detail: string }) => detail).join('\n')
   assert.match(details, /leader, 3 members started/)
-  assert.match(details, /synchronous standby, streaming/)
+  const replicas = 'SELECT sync_state FROM pg_stat_replication ORDER BY sync_state'
+  assert.is(await psql(replicas), 'async\nsync', 'a synchronous standby from the first moment')
   assert.match(details, /master, 2 replicas/)
   assert.match(details, /2 replicas, 3 Sentinels/)
 })

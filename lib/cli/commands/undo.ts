@@ -7,7 +7,7 @@ import { openConfig } from '../open-config.ts'
 import { prepareTargets } from '../prepare.ts'
 import { findUndoable, readRun, recordedTargets, valuesToUndo } from '../recorded.ts'
 
-/** `devstack undo [run]`: takes back what the run did, the last thing first. Without a run: the latest that did something. */
+/** `devstack undo [run]`: takes back what the run did, the last thing first. Without a run: the latest that did not only look. */
 export async function command({ options, operands }: Invocation, io: Io): Promise<number> {
   const loaded = await openConfig(options, io)
   const warn = (text: string): void => void io.stderr.write(`Warning: ${text}\n`)
@@ -19,8 +19,9 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
     const prepared = await prepareTargets({ loaded, options, targets, io })
     try {
       const pending = [...record.completed, ...record.interrupted].filter((id) => prepared.graph.nodes.has(id))
-      // what only looked is passed over, what was undone already is not: else a second undo would take back another run
-      const looked = record.undone.size === 0 && !pending.some((id) => prepared.graph.nodes.get(id)!.definition.undo)
+      // passed over is what only looked: not what was undone already or can not be undone, which nobody should mistake
+      const definitions = pending.map((id) => prepared.graph.nodes.get(id)!.definition)
+      const looked = record.undone.size === 0 && definitions.every(({ effect, undo }) => effect === 'read' && !undo)
       if (looked && index < candidates.length - 1) continue
       const values = valuesToUndo(record, prepared.graph, pending)
       if (options.dryRun) {
