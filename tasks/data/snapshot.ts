@@ -167,10 +167,19 @@ async function takeSnapshot(settings: DataSettings, working: Working, reason: st
   const image = await helperImage(working)
   const frozen = (await projectContainers(working)).filter(({ state }) => state === 'running').map(({ id }) => id)
   const draft = openDraft(settings.snapshots)
-  await writeSnapshotState(settings, { doing: 'reading', frozen })
+  const still = async <T>(use: () => Promise<T>): Promise<T> => {
+    await writeSnapshotState(settings, { doing: 'reading', frozen })
+    try {
+      await Promise.all(frozen.map((id) => runtime.pause(id, { signal })))
+      return await use()
+    } finally {
+      // also after an abort: nothing may stay frozen
+      await thaw({ ...working, signal: AbortSignal.timeout(30_000) }, frozen)
+      clearSnapshotState(settings)
+    }
+  }
   try {
-    await Promise.all(frozen.map((id) => runtime.pause(id, { signal })))
-    const archive = await writeArchive(working, { image, volumes: kept, file: join(draft.folder, archiveName) })
+    const archive = await writeArchive(working, { image, volumes: kept, file: join(draft.folder, archiveName), still })
     const snapshot = publishSnapshot(settings.snapshots, draft, {
       ...{ format: 1, id: draft.id, project: project.name, createdAt: new Date(started).toISOString(), reason },
       ...{ volumes: kept, ...archive },
@@ -181,10 +190,6 @@ async function takeSnapshot(settings: DataSettings, working: Working, reason: st
   } catch (thrown) {
     discard(settings.snapshots, draft.folder)
     throw thrown
-  } finally {
-    // also after an abort: nothing may stay frozen
-    await thaw({ ...working, signal: AbortSignal.timeout(30_000) }, frozen)
-    clearSnapshotState(settings)
   }
 }
 

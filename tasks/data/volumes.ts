@@ -110,24 +110,32 @@ function failed(what: string, exitCode: number, said: readonly string[]): Devsta
   })
 }
 
+export interface WriteArchive {
+  readonly image: string
+  readonly volumes: Volumes
+  readonly file: string
+  /** Keeps what writes into the volumes from it while `use` reads them, and only so long. */
+  readonly still: <T>(use: () => Promise<T>) => Promise<T>
+}
+
 /** All volumes as one archive. */
 export async function writeArchive(
   working: Working,
-  options: { readonly image: string; readonly volumes: Volumes; readonly file: string },
+  { volumes, image, file, still }: WriteArchive,
 ): Promise<Pick<SnapshotManifest, 'bytes' | 'sha256' | 'rawBytes'>> {
-  const { volumes, image, file } = options
   return withVolumes(working, { image, volumes, readOnly: true }, async (helper) => {
     const sizes = await working.runtime.exec(helper.id, { command: ['du', '-sb', root], signal: working.signal })
     const sink = new FileSink(file)
     try {
-      const rawBytes = await runTar(working, helper, {
+      const pack: Tar = {
         // sockets are no data, and tar leaves them out with a warning
         words: ['--create', `--directory=${root}`, '--warning=no-file-ignored', ...volumes.map(({ folder }) => folder)],
         compression: ['-1', '--threads=0'],
         label: 'volumes',
         total: Number(/^\d+/.exec(sizes.stdout)?.[0] ?? 0),
         onOutput: (chunk) => sink.write(chunk),
-      })
+      }
+      const rawBytes = await still(() => runTar(working, helper, pack))
       return { ...sink.finish(), rawBytes }
     } catch (thrown) {
       sink.abandon()
