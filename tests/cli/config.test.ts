@@ -50,6 +50,22 @@ configs('compose: of a YAML config makes tasks of the services, for one file and
   assert.match(await test.refused(['plan', 'up']), 'missing.yaml')
 })
 
+configs(
+  'a graph of all tasks holds services of one name that differ, and tasks that require params',
+  async ({ test }) => {
+    test.write({
+      'devstack.config.ts': `import { defineConfig, task, z } from 'devstack'
+const whole = task({ label: 'db', run: () => 1 })
+const small = task({ label: 'db', run: () => 2 })
+const asked = task({ params: z.object({ which: z.string() }), needs: ({ which }) => (which.length > 3 ? { whole } : {}), run: () => 3 })
+export default defineConfig({ tasks: { up: task({ needs: { whole }, run: () => 1 }), fast: task({ needs: { small }, run: () => 2 }), asked } })`,
+    })
+    const { nodes, edges } = JSON.parse(await test.succeed(['graph', '--format', 'json']))
+    assert.equal(nodes.map(({ id }: { id: string }) => id).sort(), ['asked', 'db', 'db of fast', 'fast', 'up'])
+    assert.is(edges.length, 2)
+  },
+)
+
 configs('--config and -C count wherever they stand, and the printed command to go on has them', async ({ test }) => {
   test.write({
     'devstack.config.yaml': 'tasks: { a: { run: echo from default } }\n',
