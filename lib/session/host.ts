@@ -227,6 +227,7 @@ class TaskContext {
       const files: readonly string[] = definition.envFiles ?? []
       const own = files.length === 0 ? base : { ...base, ...readEnvironment(this.cwd, files, {}) }
       if (own !== base) redactor.addEnvironment(own)
+      if (definition.env) redactor.addEnvironment(definition.env)
       this.#env = {
         ...own,
         ...withLocalPrograms(own['PATH'], loaded.directory),

@@ -11,6 +11,7 @@ import { appendFileSync, existsSync } from 'node:fs'
 const mark = (text) => appendFileSync('marks', text + '\\n')
 const params = z.object({ secret: z.string() })
 const withP = task({ params, inputs: [], run: ({ params }) => { mark(params.secret); if (existsSync('fail')) throw new Error('not ' + params.secret) } })
+const own = task({ env: { API_TOKEN: 'tok-of-its-own' }, run: ({ exec }) => exec('echo $API_TOKEN').then(() => {}) })
 const kept = task({ inputs: [], run: ({ secret }) => { mark('kept'); secret('tok-abcdef'); return { token: 'tok-abcdef' } } })
 const login = task({ params: z.object({ password: z.string(), user: z.string() }), run: ({ params }) => mark(params.user) })
 const made = task({ run: ({ secret }) => { secret('tok-abcdef'); return { id: 7, token: 'tok-abcdef' } }, undo: ({ value }) => mark('undo made ' + value.id) })
@@ -21,7 +22,7 @@ const plainMade = task({ run: () => ({ id: 8 }) })
 const plainGated = task({ needs: { made: after(plainMade, { until: holds }) }, run: () => 1, undo: ({ needs, value }) => mark('undo plain ' + needs.made.id + value) })
 const last = task({ needs: { made }, run: () => 2, undo: () => mark('undo last') })
 const both = task({ needs: { a: after(withP, { params: { secret: process.env.DB_PASSWORD ?? '' } }), b: after(withP, { params: { secret: process.env.API_TOKEN ?? '' } }) }, run: () => mark('both') })
-export default defineConfig({ name: '${project}', tasks: { withP, kept, login, both, made, last, gated, plainMade, plainGated } })
+export default defineConfig({ name: '${project}', tasks: { withP, own, kept, login, both, made, last, gated, plainMade, plainGated } })
 `
 const value = 'sup3rs3cretvalue'
 
@@ -55,6 +56,12 @@ secrets('so is that of a param whose name says secret', async ({ test }) => {
   const out = await test.succeed(['run', '--junit', 'j.xml', 'login', '--user', 'jo', '--password', value])
   assert.match(out, 'login(password="***", user="jo")')
   assert.equal(holding(test.directory, value), [])
+})
+
+secrets("what looks secret in a task's own variables is masked, too", async ({ test }) => {
+  const out = await test.succeed(['run', 'own', '--verbose'])
+  assert.match(out, /\*\*\*/)
+  assert.not.match(out, 'tok-of-its-own')
 })
 
 secrets('a value that holds a secret is not remembered', async ({ test }) => {
