@@ -131,7 +131,7 @@ async function atRandomMoments({ args, span, again, before, after }: Rounds): Pr
     const next = twice === undefined ? '' : `, the next command ${Math.round(twice)} ms after its start`
     process.stdout.write(`${args[1]} ${ended} at ${Math.round(moment)} of ${Math.round(span)} ms${next}\n`)
   }
-  await place.succeed(['run', 'backup:verify'], patience)
+  await place.succeed(['run', 'backup:verify', backups().at(-1)!], patience)
 }
 
 /** How long a command takes when nobody kills it. */
