@@ -28,7 +28,10 @@ export interface ExperimentOptions<S extends Shape> {
     report: ExperimentReport,
     context: ExperimentContext<ParamsOf<S>>,
   ) => readonly string[] | Promise<readonly string[]>
-  readonly limits?: Limits | ((params: ParamsOf<S>) => Limits)
+  /** A function where params, or settings of the stack in the environment, decide. */
+  readonly limits?:
+    | Limits
+    | ((params: ParamsOf<S>, environment: Readonly<Record<string, string | undefined>>) => Limits)
   /** Whether faults of the network, of memory or of volumes are injected, which takes the helper image; default true. */
   readonly helper?: boolean | ((params: ParamsOf<S>) => boolean)
   /** Whether no other command may work on the stack meanwhile; default true. False for one that starts commands itself. */
@@ -92,7 +95,7 @@ export function experiment<S extends Shape = Record<never, never>>(
             params: given as P,
             steadyState: options.steadyState ?? stackSteadyState(context.env),
             load: typeof options.load === 'function' ? options.load(given) : options.load,
-            limits: typeof options.limits === 'function' ? options.limits(given) : (options.limits ?? {}),
+            limits: typeof options.limits === 'function' ? options.limits(given, context.env) : (options.limits ?? {}),
             slack: given.slack,
             options,
             helper: wantsHelper(given),
