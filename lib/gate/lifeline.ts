@@ -50,6 +50,8 @@ interface Life {
 const lookEvery = 2_000
 /** Podman shows a container that it will restart as exited for a moment. */
 const revivalMs = 2_000
+/** How long after an end by SIGKILL the engine may take to tell that memory was lacking. */
+const outOfMemoryMs = 300
 
 export class Lifeline {
   readonly #options: LifelineOptions
@@ -135,14 +137,17 @@ export class Lifeline {
     const crashes = Math.max(life.deaths, details.restarts - life.restartsBefore)
     if (crashes >= crashLoop) return crashLooped(container, details, crashes, this.sawOutOfMemory)
     if (details.state !== 'exited' && details.state !== 'dead') return undefined
-    if (comesBack(details) && this.#mayRevive(container, details)) return undefined
+    if (comesBack(details) && this.#soonAfter(container, details, revivalMs)) return undefined
+    // Docker tells of a lack of memory by itself, perhaps after the end that it caused
+    const untold = details.exitCode === 137 && !details.oomKilled && !this.sawOutOfMemory
+    if (untold && this.#soonAfter(container, details, outOfMemoryMs)) return undefined
     return ended(container, details, this.sawOutOfMemory)
   }
 
-  /** A policy promises a restart but the engine shows the container as ended: believe the promise for a moment. */
-  #mayRevive(container: string, details: ContainerDetails): boolean {
+  /** Whether it ended so shortly ago that more may be told of it: a restart that its policy promises, or a cause. Looks again then. */
+  #soonAfter(container: string, details: ContainerDetails, ms: number): boolean {
     const age = Date.now() - details.finishedAt
-    if (details.finishedAt <= 0 || age < 0 || age > revivalMs) return false
+    if (details.finishedAt <= 0 || age < 0 || age > ms) return false
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
       this.#look(container)

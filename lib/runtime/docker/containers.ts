@@ -1,5 +1,7 @@
 /** Containers: from creating to removing. */
+
 import { access } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { z } from 'zod'
 import type { ContainerDetails, ContainerSpec, ContainerSummary, Runtime } from '../runtime.ts'
 import * as answers from './answers.ts'
@@ -208,16 +210,19 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     },
 
     async remove(idOrName, remove) {
-      const { status, text } = await transport.call(
-        {
-          method: 'DELETE',
-          path: path(idOrName),
-          query: { force: true, v: remove?.volumes === true },
-          signal: remove?.signal,
-          doing: about('Removing', idOrName),
-        },
-        [404, 409],
-      )
+      const request = {
+        method: 'DELETE',
+        path: path(idOrName),
+        query: { force: true, v: remove?.volumes === true },
+        signal: remove?.signal,
+        doing: about('Removing', idOrName),
+      } as const
+      let { status, text } = await transport.call(request, [404, 409])
+      // Podman refuses while a crashed container is just being started again
+      for (let tried = 1; status === 409 && tried < 20 && /state improper/i.test(text); tried += 1) {
+        await delay(100, undefined, remove?.signal ? { signal: remove.signal } : {})
+        ;({ status, text } = await transport.call(request, [404, 409]))
+      }
       if (status !== 409) return
       // Somebody else removes it; done is when it is gone.
       if (!/removal .*(in progress|already)/i.test(text))
