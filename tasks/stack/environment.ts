@@ -4,7 +4,16 @@ import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from '
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
-import { type Ambient, DevstackError, messageOf, numberOf, type Project, type Task, task } from '../../lib/index.ts'
+import {
+  type Ambient,
+  DevstackError,
+  messageOf,
+  type Needs,
+  numberOf,
+  type Project,
+  type Task,
+  task,
+} from '../../lib/index.ts'
 import { historyFile } from './history.ts'
 
 /** What the stack needs to know about a checkout. */
@@ -176,18 +185,25 @@ export async function takeBackEnvironment(
   note(`${fileName} ${takenBack}`)
 }
 
-/** The task that writes `.env.local`, for whoever needs the stack's variables. */
-export function environmentTask(place: {
-  directory: string
-  environment: Readonly<Record<string, string>>
-  project: string
-}): Task<undefined> {
+/**
+ * The task that writes `.env.local`, for whoever needs the stack's variables. It asks the engine before it makes new passwords,
+ * so `needs` has what brings one along.
+ */
+export function environmentTask(
+  place: {
+    directory: string
+    environment: Readonly<Record<string, string>>
+    project: string
+  },
+  needs: Needs = {},
+): Task<undefined> {
   const read = (): Promise<CheckoutEnvironment> =>
     checkoutEnvironment(place.directory, place.environment, place.project)
   return task({
     description: `Create ${fileName} with credentials of this checkout`,
     label: 'environment',
     private: true,
+    needs,
     effect: 'create',
     observe: async (context) => {
       const { secret } = context

@@ -119,7 +119,7 @@ function stackTasks(stack: HaStack): Record<string, Task> {
   const password = async (): Promise<string> => (await stack.variables())['REDIS_PASSWORD'] ?? ''
   return {
     setup: setupTask(async () => {
-      const loaded = await stack.load(defaults, { environment, engine, preflight })
+      const loaded = await stack.load(defaults, { environment: stack.environmentAfter({ engine }), engine, preflight })
       const ready = { ...loaded.ready(), ...stack.clusters(loaded, defaults) }
       return { ...ready, marker: markerTask(ready) }
     }),
@@ -196,6 +196,11 @@ class HaStack {
     this.#options = options
     this.#place = place
     this.environment = environmentTask(place)
+  }
+
+  /** The same for a run that has to bring an engine along first. */
+  environmentAfter(needs: Needs): Task<undefined> {
+    return environmentTask(this.#place, needs)
   }
 
   /** Credentials, ports and subnet of this checkout, written or not. */
