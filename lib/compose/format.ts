@@ -1,7 +1,13 @@
+import { formatPlace } from '../errors.ts'
 import type { ComposeModel, ComposeService } from './schema.ts'
 import { formatDuration } from './units.ts'
 
 type Json = Record<string, unknown>
+
+/** What the model warns of, a line each. */
+export function formatWarnings({ warnings }: ComposeModel): readonly string[] {
+  return warnings.map(({ message, place }) => `Warning: ${message}${place ? ` (${formatPlace(place)})` : ''}.`)
+}
 
 /**
  * The resolved model as a compose file that means the same to any implementation of the specification: long forms, absolute paths, no

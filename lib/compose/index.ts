@@ -1,5 +1,5 @@
 export { defaultProjectName, findComposeFiles, readEnvironmentFile } from './files.ts'
-export { formatConfig } from './format.ts'
+export { formatConfig, formatWarnings } from './format.ts'
 export { type LoadOptions, loadCompose } from './load.ts'
 export type {
   ComposeFileResource,

@@ -7,6 +7,9 @@ import { type AnyDefinition, milliseconds } from '../engine/task.ts'
 import { DevstackError, type Place, suggest } from '../errors.ts'
 import type { Config, Pack } from './define.ts'
 
+/** Of a project's name, whoever gives it. */
+export const projectNamePattern = /^[a-z0-9][a-z0-9_-]*$/
+
 /** Says what is expected of a value when it is something else. */
 type Check = (value: unknown) => string | undefined
 
@@ -81,7 +84,7 @@ const taskChecks: Readonly<Record<keyof AnyDefinition, Check>> = {
 
 const cancelKeys = ['interrupt', 'terminate', 'abandon']
 const configChecks: Readonly<Record<keyof Config, Check>> = {
-  name: is('lower-case letters, digits, "-" or "_"', (value) => /^[a-z0-9][a-z0-9_-]*$/.test(String(value))),
+  name: is('lower-case letters, digits, "-" or "_"', (value) => projectNamePattern.test(String(value))),
   use: is(
     'a list of packs, as haStack() or definePack() give them',
     (value) => Array.isArray(value) && value.every(isPack),

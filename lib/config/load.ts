@@ -5,7 +5,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { DevstackError, messageOf, type Place } from '../errors.ts'
-import { checkConfig } from './check.ts'
+import { checkConfig, projectNamePattern } from './check.ts'
 import type { Config, Pack, PackContext } from './define.ts'
 import { Registry } from './registry.ts'
 
@@ -320,8 +320,6 @@ function readText(file: string): string {
     })
   }
 }
-
-const projectNamePattern = /^[a-z0-9][a-z0-9_-]*$/
 
 /** COMPOSE_PROJECT_NAME, as docker compose takes it; empty is none. */
 function namedByEnvironment(environment: Readonly<Record<string, string>>): string | undefined {

@@ -1,6 +1,7 @@
 /** The shape of a config as read from a file, checked with zod. */
 import { z } from 'zod'
 import { milliseconds } from '../engine/task.ts'
+import { projectNamePattern } from './check.ts'
 
 const duration = z
   .union([z.number().nonnegative(), z.string()], 'must be a duration such as 250ms, 30s, 5m or 1h')
@@ -70,10 +71,7 @@ export const plainTaskSchema = z
 export type PlainTask = z.infer<typeof plainTaskSchema>
 
 const settings = {
-  name: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9_-]*$/, 'must be lower-case letters, digits, "-" or "_"')
-    .optional(),
+  name: z.string().regex(projectNamePattern, 'must be lower-case letters, digits, "-" or "_"').optional(),
   include: z.record(z.string(), z.string()).optional(),
   envFiles: strings.optional(),
   secrets: strings.optional(),

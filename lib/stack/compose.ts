@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
+import { formatWarnings } from '../compose/format.ts'
 import type { ComposeModel, ComposeService } from '../compose/schema.ts'
 import { networkSpecs, volumeSpecs } from '../compose/shared.ts'
 import { buildOptions, composeDependencies, containerSpec, imageOf } from '../compose/spec.ts'
 import { task } from '../config/define.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
-import { DevstackError, formatPlace, suggest } from '../errors.ts'
+import { DevstackError, suggest } from '../errors.ts'
 import type { ContainerGate } from '../gate/gate.ts'
 import { labels, type ServiceHandle } from '../runtime/runtime.ts'
 import { type BuiltImage, imageTask, pulledImage } from './image.ts'
@@ -180,8 +181,7 @@ function groundTask(model: ComposeModel, project: string, { before = {}, admit }
   const warn = ({ runId, note }: { readonly runId: string; note(text: string): void }): void => {
     if (warnedIn === runId) return
     warnedIn = runId
-    for (const { message, place } of model.warnings)
-      note(`Warning: ${message}${place ? ` (${formatPlace(place)})` : ''}.`)
+    for (const line of formatWarnings(model)) note(line)
   }
   return task({
     description: 'Make networks and volumes',

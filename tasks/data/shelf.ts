@@ -53,26 +53,40 @@ export function isAutomatic({ manifest }: { readonly manifest: { readonly reason
   return manifest.reason.startsWith('before ')
 }
 
+interface Kept {
+  readonly id: string
+  readonly manifest: { readonly reason: string }
+}
+
+/**
+ * The one of this id among what is kept, newest first; `latest` is the newest that was asked for. Where there is none, what to
+ * say of it.
+ */
+export function lookUp<T extends Kept>(
+  what: 'backup' | 'snapshot',
+  kept: readonly T[],
+  id: string,
+): { readonly found: T | undefined; readonly message: string; readonly hint: string } {
+  const latest = id === 'latest'
+  const [newest] = kept
+  const ids = kept.map((one) => one.id)
+  const origin = latest ? `, made by itself ${newest?.manifest.reason}` : ''
+  return {
+    found: kept.find((one) => (latest ? !isAutomatic(one) : one.id === id)),
+    message: latest ? `There is no ${what} that was asked for.` : `There is no ${what} "${id}".${suggest(id, ids)}`,
+    hint: newest
+      ? `The newest is ${newest.id}${origin}; see all with: devstack run ${what}:list`
+      : `Make one with: devstack run ${what}`,
+  }
+}
+
 /** The backup of this id, `latest` for the newest that was asked for. Throws BACKUP_UNKNOWN. */
 export function findBackup(shelf: string, id: string): Shelved {
   const { backups, broken } = readShelf(shelf)
-  const found = backups.find((backup) => (id === 'latest' ? !isAutomatic(backup) : backup.id === id))
+  const { found, message, hint } = lookUp('backup', backups, id)
   if (found) return found
   const unusable = broken.find((one) => one.id === id)
-  const ids = backups.map((backup) => backup.id)
-  throw new DevstackError({
-    kind: 'usage',
-    code: 'BACKUP_UNKNOWN',
-    message: unusable
-      ? unusable.why
-      : id === 'latest'
-        ? 'There is no backup that was asked for.'
-        : `There is no backup "${id}".${suggest(id, ids)}`,
-    hint:
-      ids.length > 0
-        ? `The newest is ${ids[0]}${id === 'latest' ? `, made by itself ${backups[0]!.manifest.reason}` : ''}; see all with: devstack run backup:list`
-        : 'Make one with: devstack run backup',
-  })
+  throw new DevstackError({ kind: 'usage', code: 'BACKUP_UNKNOWN', message: unusable?.why ?? message, hint })
 }
 
 /** A folder that nobody takes for a backup until it is published. */

@@ -1,9 +1,9 @@
 /** Snapshots on disk: one archive of all volumes and what it says of itself. */
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { DevstackError, messageOf, suggest, z } from '../../lib/index.ts'
+import { DevstackError, messageOf, z } from '../../lib/index.ts'
 import { syncFolder, writeWhole } from './files.ts'
-import { type Draft, discard, isAutomatic } from './shelf.ts'
+import { type Draft, discard, isAutomatic, lookUp } from './shelf.ts'
 
 export const archiveName = 'volumes.tar.zst'
 const manifestName = 'snapshot.json'
@@ -62,22 +62,14 @@ export function readSnapshots(shelf: string): {
 /** The snapshot of this id, `latest` for the newest that was asked for. Throws SNAPSHOT_UNKNOWN. */
 export function findSnapshot(shelf: string, id: string): ShelvedSnapshot {
   const { snapshots, broken } = readSnapshots(shelf)
-  const found = snapshots.find((one) => (id === 'latest' ? !isAutomatic(one) : one.id === id))
+  const { found, message, hint } = lookUp('snapshot', snapshots, id)
   if (found) return found
   const unusable = broken.find((one) => one.id === id)
-  const ids = snapshots.map((one) => one.id)
   throw new DevstackError({
     kind: 'usage',
     code: 'SNAPSHOT_UNKNOWN',
-    message: unusable
-      ? `The snapshot ${id} can not be used: ${unusable.why}`
-      : id === 'latest'
-        ? 'There is no snapshot that was asked for.'
-        : `There is no snapshot "${id}".${suggest(id, ids)}`,
-    hint:
-      ids.length > 0
-        ? `The newest is ${ids[0]}${id === 'latest' ? `, made by itself ${snapshots[0]!.manifest.reason}` : ''}; see all with: devstack run snapshot:list`
-        : 'Make one with: devstack run snapshot',
+    message: unusable ? `The snapshot ${id} can not be used: ${unusable.why}` : message,
+    hint,
   })
 }
 

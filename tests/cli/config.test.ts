@@ -198,7 +198,7 @@ const broken: readonly (readonly [name: string, file: string, text: string, mess
       [
         `has a task with ${key}`,
         'devstack.config.ts',
-        `import { task } from 'devstack'\nconst a = task({\n  ${key},\n} as any)\nexport default { tasks: { a } }\n`,
+        `import { task } from 'devstack'\nconst a = task({\n  ${key},\n})\nexport default { tasks: { a } }\n`,
         message,
         /devstack\.config\.ts:3:3/,
       ] as const,
@@ -288,7 +288,7 @@ configs('a task of a YAML or JSON config may be called __proto__', async ({ test
 configs('a task that stands in no record of tasks is checked as well', async ({ test }) => {
   test.write({
     'devstack.config.ts': `import { defineConfig, task } from 'devstack'
-export default defineConfig({ tasks: { a: task({ needs: { x: task({ envFiles: 3 } as any) }, run: () => 1 }) } })`,
+export default defineConfig({ tasks: { a: task({ needs: { x: task({ envFiles: 3 }) }, run: () => 1 }) } })`,
   })
   assert.match(await test.refused(['run', 'a']), 'envFiles of the task "a.x" must be a list of texts, got 3')
 })

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import type { ComposeModel } from '../../compose/index.ts'
 import { type LoadedConfig, projectName, readProjectEnvironment } from '../../config/load.ts'
-import { DevstackError, formatPlace } from '../../errors.ts'
+import { DevstackError } from '../../errors.ts'
 import { stackName } from '../../stack/compose.ts'
 import type { Invocation, Options } from '../args.ts'
 import type { Io } from '../io.ts'
@@ -15,9 +15,8 @@ export async function command({ options }: Invocation, io: Io): Promise<number> 
   }
   const loaded = await configIfAny(options, { ...io, environment })
   const model = await (stackOf(loaded, options) ?? modelOfFiles({ options, io, environment, loaded }))
-  for (const { message, place } of model.warnings)
-    io.stderr.write(`Warning: ${message}${place ? ` (${formatPlace(place)})` : ''}.\n`)
-  const { formatConfig } = await import('../../compose/index.ts')
+  const { formatConfig, formatWarnings } = await import('../../compose/index.ts')
+  for (const line of formatWarnings(model)) io.stderr.write(`${line}\n`)
   io.stdout.write(await formatConfig(model, options.format === 'json' ? 'json' : 'yaml'))
   return 0
 }
