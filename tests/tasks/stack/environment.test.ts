@@ -12,6 +12,7 @@ import {
   secretNames,
   takeBackEnvironment,
 } from '../../../tasks/stack/environment.ts'
+import { checkout } from '../../support/checkout.ts'
 import { refusal } from '../../support/refusal.ts'
 
 const test = suite('environment of a checkout')
@@ -150,6 +151,26 @@ test('where the stack was seen before, any command takes the file back and says 
   assert.is(seen.variables()['REDIS_PASSWORD'], 'five')
   assert.match(seen.notes.join(), '.env.local was gone')
   assert.not.ok(isEnvironmentLost(seen.project))
+})
+
+test('setup brings an engine along before passwords are made', async () => {
+  const place = checkout({
+    name: 'setup',
+    files: (project) => ({
+      'devstack.config.ts': `import { defineConfig } from 'devstack'
+import { haStack } from 'devstack/packs'
+export default defineConfig({ name: '${project}', use: [haStack({ applications: false })] })
+`,
+    }),
+  })
+  try {
+    const { edges } = JSON.parse(await place.succeed(['graph', 'setup', '--format', 'json'])) as {
+      readonly edges: readonly { readonly from: string; readonly to: string }[]
+    }
+    assert.ok(edges.some(({ from, to }) => from === 'engine' && to === 'environment'))
+  } finally {
+    await place.remove()
+  }
 })
 
 test.run()
