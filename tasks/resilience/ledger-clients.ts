@@ -36,7 +36,7 @@ export class LedgerClients {
   }
 
   /** Starts them, and whatever is to run beside them until they are stopped. */
-  start<C extends Connection>(options: ClientOptions<C>, beside?: (signal: AbortSignal) => Promise<void>): void {
+  start<C extends Connection>(options: ClientOptions<C>, beside?: (signal: AbortSignal) => Promise<unknown>): void {
     const { signal } = this.#stop
     const clients = Array.from({ length: options.connections }, () => this.#client(options, signal))
     this.#running = Promise.all(beside ? [...clients, beside(signal)] : clients)

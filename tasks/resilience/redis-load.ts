@@ -10,6 +10,7 @@ import { LedgerClients } from './ledger-clients.ts'
 import type { Load, LoadContext, RunningLoad } from './load.ts'
 import { RedisConnection } from './redis-connection.ts'
 import { RedisWatch } from './redis-watch.ts'
+import { followSwitches } from './sentinel-switches.ts'
 
 export interface RedisLoadOptions {
   /** Clients that write at the same time; default 2. */
@@ -46,6 +47,8 @@ class RedisLoad implements RunningLoad {
   readonly #clients: LedgerClients
   readonly #lanes = new Lanes()
   readonly #watch: RedisWatch
+  /** Ends the connections to a member, for each that has some. */
+  readonly #leave = new Map<string, AbortController>()
 
   constructor(options: RedisLoadOptions, context: LoadContext) {
     this.#options = options
@@ -96,8 +99,17 @@ class RedisLoad implements RunningLoad {
         connect: () => this.#connect(),
         write: (connection, id) => connection.send(['SADD', this.#key, String(id)], statementMs),
       },
-      (signal) => this.#watch.run(signal),
+      (signal) => Promise.all([this.#watch.run(signal), this.#followSwitches(signal)]),
     )
+  }
+
+  /** A frozen master keeps its connections: without word of the switch each would wait for its own deadline. */
+  #followSwitches(signal: AbortSignal): Promise<void> {
+    const leave = (member: string): void => {
+      this.#leave.get(member)?.abort(new Error('Sentinel named another master'))
+      this.#leave.delete(member)
+    }
+    return followSwitches([...this.#sentinels.values()], { password: this.#password, onSwitch: leave, signal })
   }
 
   /** Asks the Sentinels in turn who is master, and makes sure of it as the client protocol of Sentinel demands. */
@@ -105,7 +117,9 @@ class RedisLoad implements RunningLoad {
     const named = await Promise.any([...this.#sentinels.values()].map((address) => this.#masterAs(address)))
     const address = this.#members.get(named)
     if (!address) throw new Error(`Sentinel names an unknown master: ${named}`)
-    const connection = await RedisConnection.open(address, this.#password, 1000)
+    const leave = this.#leave.get(named) ?? new AbortController()
+    this.#leave.set(named, leave)
+    const connection = await RedisConnection.open(address, this.#password, 1000, leave.signal)
     const role = await connection.send(['ROLE'], 1000)
     if (Array.isArray(role) && role[0] === 'master') return connection
     connection.cut()

@@ -71,4 +71,43 @@ test('says so when the peer closes', async () => {
   }
 })
 
+test('hands on what is published, also beside the answer to the subscription', async () => {
+  const message = (text: string) => `*3\r\n$7\r\nmessage\r\n$5\r\nnews1\r\n$${text.length}\r\n${text}\r\n`
+  const subscribed = '*3\r\n$9\r\nsubscribe\r\n$5\r\nnews1\r\n:1\r\n'
+  await using server = await fakeRedis({
+    PING: '+PONG\r\n',
+    'SUBSCRIBE NEWS1': `${subscribed}${message('first')}${message('second')}`,
+  })
+  const connection = await RedisConnection.open({ host, port: server.port }, undefined, 5000)
+  const both = Promise.withResolvers<void>()
+  const seen: string[] = []
+  await connection.subscribe('news1', (text) => seen.push(text) === 2 && both.resolve(), 5000)
+  await both.promise
+  assert.equal(seen, ['first', 'second'])
+  connection.cut()
+  await connection.closed
+})
+
+test('ends with the reason of its signal, also while it waits for a reply', async () => {
+  const server = createServer((socket) => {
+    socket.once('data', () => socket.write('+PONG\r\n'))
+    socket.on('error', () => undefined)
+  })
+  server.listen(0, host)
+  await once(server, 'listening')
+  try {
+    const { port } = server.address() as AddressInfo
+    const leave = new AbortController()
+    const connection = await RedisConnection.open({ host, port }, undefined, 5000, leave.signal)
+    const waiting = connection.send(['ROLE'], 60_000).catch((error: unknown) => error)
+    leave.abort(new Error('another is master'))
+    assert.is(((await waiting) as Error).message, 'another is master')
+    await connection.closed
+    const late = await RedisConnection.open({ host, port }, undefined, 5000, leave.signal).catch((error) => error)
+    assert.is((late as Error).message, 'another is master')
+  } finally {
+    server.close()
+  }
+})
+
 test.run()
