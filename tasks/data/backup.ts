@@ -102,9 +102,11 @@ export async function fillDraft(
   { cluster, draft, reason }: { readonly cluster: Cluster; readonly draft: Draft; readonly reason: string },
 ): Promise<Manifest> {
   const createdAt = new Date().toISOString()
-  const { files, postgres } = await dumpPostgres(cluster, working, draft)
   const withRedis = (await runningHandles(working)).some(({ service }) => /^redis\d*$/.test(service))
-  const redis = withRedis ? await dumpRedis(settings, working, join(draft.folder, redisFile)) : undefined
+  const [{ files, postgres }, redis] = await together(working, (beside) => [
+    dumpPostgres(cluster, beside, draft),
+    withRedis ? dumpRedis(settings, beside, join(draft.folder, redisFile)) : undefined,
+  ])
   if (redis) files[redisFile] = redis.dump
   else working.log('Redis does not run, so it is not in the backup')
   return {
@@ -133,21 +135,39 @@ export async function dumpPostgres(
     draft.folder,
     descriptions.reduce((sum, { size }) => sum + size, 0),
   )
-  const files: Record<string, FileManifest> = {}
-  files[globalsFile] = await toFile(working, server.handle, {
-    command: rolePasswords ? globalsCommand : [...globalsCommand, '--no-role-passwords'],
-    file: join(draft.folder, globalsFile),
-    label: 'roles',
-  })
   const facts = await factsOf(server, working)
+  const files: Record<string, FileManifest> = {}
   const databases: DatabaseManifest[] = []
-  for (const description of descriptions) {
-    const file = `${fileNameOf(description.name)}.dump`
-    const { dump, tables } = await dumpDatabase(server, working, { ...description, file: join(draft.folder, file) })
-    files[file] = dump
-    databases.push({ ...description, file, tables })
+  const dumpRoles = (beside: Working): Promise<FileManifest> =>
+    toFile(beside, server.handle, {
+      command: rolePasswords ? globalsCommand : [...globalsCommand, '--no-role-passwords'],
+      file: join(draft.folder, globalsFile),
+      label: 'roles',
+    })
+  const dumpDatabases = async (beside: Working): Promise<void> => {
+    for (const description of descriptions) {
+      const file = `${fileNameOf(description.name)}.dump`
+      const { dump, tables } = await dumpDatabase(server, beside, { ...description, file: join(draft.folder, file) })
+      files[file] = dump
+      databases.push({ ...description, file, tables })
+    }
   }
+  const [roles] = await together(working, (beside) => [dumpRoles(beside), dumpDatabases(beside)])
+  files[globalsFile] = roles
   return { files, postgres: { ...facts, image: server.handle.image, leader: server.handle.service, databases } }
+}
+
+/** All of them at the same time. The first that fails ends the others, and is what is thrown once all have ended. */
+async function together<T extends readonly unknown[]>(
+  working: Working,
+  begin: (beside: Working) => { readonly [K in keyof T]: T[K] | Promise<T[K]> },
+): Promise<T> {
+  const ended = new AbortController()
+  const signal = AbortSignal.any([working.signal, ended.signal])
+  const begun = begin({ ...working, signal })
+  await Promise.allSettled(begun.map((one) => Promise.resolve(one).catch((thrown: unknown) => ended.abort(thrown))))
+  signal.throwIfAborted()
+  return (await Promise.all(begun)) as unknown as T
 }
 
 /** A database may be called anything; `app` stays `app`. */
@@ -163,30 +183,17 @@ async function dumpDatabase(
   working: Working,
   { name, file }: { readonly name: string; readonly file: string },
 ): Promise<{ readonly dump: FileManifest; readonly tables: DatabaseManifest['tables'] }> {
-  // whichever of the two fails first ends the other
-  const ended = new AbortController()
-  const signal = AbortSignal.any([working.signal, ended.signal])
   return withClient(server, { database: name, signal: working.signal }, async (client) => {
     await prepareReading(client, { alone: false })
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     const { rows } = await client.query<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot')
-    const dumping = toFile({ ...working, signal }, server.handle, {
-      command: dumpCommand(name, rows[0]!.snapshot),
-      file,
-      label: name,
-    })
-    const counting = readContents(client)
-    const failed = (thrown: unknown): never => {
-      ended.abort(thrown)
-      throw thrown
-    }
-    const [dumped, counted] = await Promise.allSettled([dumping.catch(failed), counting.catch(failed)])
-    if (dumped.status === 'rejected' || counted.status === 'rejected') {
-      working.signal.throwIfAborted()
-      throw ended.signal.reason
-    }
+    const command = dumpCommand(name, rows[0]!.snapshot)
+    const [dump, tables] = await together(working, (beside) => [
+      toFile(beside, server.handle, { command, file, label: name }),
+      readContents(client),
+    ])
     await client.query('COMMIT')
-    return { dump: dumped.value, tables: counted.value }
+    return { dump, tables }
   })
 }
 

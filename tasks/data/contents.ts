@@ -11,25 +11,53 @@ const sameText = `SET datestyle TO ISO; SET intervalstyle TO postgres; SET timez
   SET bytea_output TO hex; SET search_path TO ''; SET row_security TO off`
 
 /**
- * Types whose hash tells any two values apart that their text does, and that have the same one in another cluster. Hashing a
- * row of these costs two thirds of hashing its text (`hash_record_extended`, PostgreSQL 14 and later).
+ * By the name of `regtype`, which for types of one's own has a schema: how a value of these types is hashed as it is, and in another cluster alike: a third of what its text costs. Not the types
+ * of which equal values have different texts (numeric, float8). Of all others the text is hashed.
  */
-const plainTypes = 'int2,int4,int8,bool,text,varchar,bpchar,name,uuid,date,timestamp,timestamptz,bytea,oid'
+const direct: Readonly<Record<string, (column: string, seed: number) => string>> = {
+  smallint: (column, seed) => `hashint2extended(${column}, ${seed})`,
+  integer: (column, seed) => `hashint4extended(${column}, ${seed})`,
+  bigint: (column, seed) => `hashint8extended(${column}, ${seed})`,
+  oid: (column, seed) => `hashoidextended(${column}, ${seed})`,
+  boolean: (column, seed) => `hashint4extended(${column}::int4, ${seed})`,
+  text: (column, seed) => `hashtextextended(${column} COLLATE "C", ${seed})`,
+  'character varying': (column, seed) => `hashtextextended(${column} COLLATE "C", ${seed})`,
+  character: (column, seed) => `hashbpcharextended(${column} COLLATE "C", ${seed})`,
+  uuid: (column, seed) => `uuid_hash_extended(${column}, ${seed})`,
+  'timestamp without time zone': (column, seed) => `timestamp_hash_extended(${column}, ${seed})`,
+  'timestamp with time zone': (column, seed) => `timestamp_hash_extended(${column} AT TIME ZONE 'UTC', ${seed})`,
+}
 
 const tablesQuery = `SELECT format('%I.%I', n.nspname, c.relname) AS name,
-       to_regprocedure('pg_catalog.hash_record_extended(record, int8)') IS NOT NULL
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
-                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                          AND (a.atttypid <> ALL ('{${plainTypes}}'::regtype[]) OR NOT coalesce(l.collisdeterministic, true))) AS plain
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+       coalesce((SELECT json_agg(json_build_object('name', format('%I', a.attname), 'type', a.atttypid::regtype) ORDER BY a.attnum)
+                   FROM pg_attribute a
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence <> 't'
    AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 1`
 
-/** Before a checksum that was made of rows as they are; others are of their text. */
-const ofRows = 'rows:'
+interface TableShape {
+  readonly name: string
+  readonly columns: readonly { readonly name: string; readonly type: string }[]
+}
+
+/** How rows are hashed, by what stands before the checksum; new ones are made by the first, the others were once. */
+const ways: readonly (readonly [prefix: string, hash: (columns: TableShape['columns']) => string])[] = [
+  ['columns:', (columns) => columns.map(columnHash).join(' # ') || '0'],
+  // t alone would be a column of that name
+  ['rows:', () => 'hash_record_extended(t.*, 0)'],
+  ['', () => 'hashtextextended((t.*)::text, 0)'],
+]
+
+/** Columns differ in their seed, which also stands for null: the same value in another column gives another hash. */
+function columnHash({ name, type }: TableShape['columns'][number], index: number): string {
+  const seed = index + 1
+  const column = `t.${name}`
+  const hash = direct[type]?.(column, seed) ?? `hashtextextended(${column}::text COLLATE "C", ${seed})`
+  return `coalesce(${hash}, ${-seed})`
+}
 
 /** Must come before the transaction whose contents are read; beside something else that is waited for, one process reads. */
 export async function prepareReading(client: Client, { alone }: { readonly alone: boolean }): Promise<void> {
@@ -42,18 +70,16 @@ export async function prepareReading(client: Client, { alone }: { readonly alone
  * compared with `expected` they are made as those were.
  */
 export async function readContents(client: Client, expected: readonly TableContents[] = []): Promise<TableContents[]> {
-  const known = new Map(expected.map(({ name, checksum }) => [name, checksum.startsWith(ofRows)]))
-  const { rows: found } = await client.query<{ name: string; plain: boolean }>(tablesQuery)
+  const known = new Map(expected.map(({ name, checksum }) => [name, checksum]))
+  const { rows: found } = await client.query<TableShape>(tablesQuery)
   const tables: TableContents[] = []
-  for (const { name, plain } of found) {
-    const whole = known.get(name) ?? plain
-    // t alone would be a column of that name
-    const hash = whole ? 'hash_record_extended(t.*, 0)' : 'hashtextextended((t.*)::text, 0)'
+  for (const { name, columns } of found) {
+    const [prefix, hash] = ways.find((way) => known.get(name)?.startsWith(way[0]) ?? true)!
     const { rows } = await client.query<{ rows: string; checksum: string }>(
-      `SELECT count(*) AS rows, coalesce(sum(pg_catalog.${hash}), 0)::text AS checksum FROM ONLY ${name} t`,
+      `SELECT count(*) AS rows, coalesce(sum(${hash(columns)}), 0)::text AS checksum FROM ONLY ${name} t`,
     )
     const { rows: number, checksum } = rows[0]!
-    tables.push({ name, rows: Number(number), checksum: `${whole ? ofRows : ''}${checksum}` })
+    tables.push({ name, rows: Number(number), checksum: `${prefix}${checksum}` })
   }
   return tables
 }

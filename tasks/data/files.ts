@@ -14,6 +14,7 @@ export class FileSink {
   readonly #hash: Hash = createHash('sha256')
   readonly #descriptor: number
   readonly #file: string
+  #open = true
 
   constructor(file: string) {
     this.#file = file
@@ -38,29 +39,32 @@ export class FileSink {
     } catch (thrown) {
       throw diskError(this.#file, thrown)
     } finally {
-      closeSync(this.#descriptor)
+      this.abandon()
     }
     return { bytes: this.bytes, sha256: this.#hash.digest('hex') }
   }
 
-  /** Closes without any promise. */
+  /** Closes without any promise. Idempotent. */
   abandon(): void {
-    try {
-      closeSync(this.#descriptor)
-    } catch {
-      // closed already
-    }
+    if (this.#open) closeSync(this.#descriptor)
+    this.#open = false
   }
 }
 
 function diskError(file: string, thrown: unknown): unknown {
   if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') return thrown
+  return diskFull(`${file} could not be written`, [], thrown)
+}
+
+/** The error DISK_FULL. */
+export function diskFull(what: string, details: readonly string[], cause?: unknown): DevstackError {
   return new DevstackError({
     kind: 'state',
     code: 'DISK_FULL',
-    message: `The disk is full: ${file} could not be written.`,
+    message: `The disk is full: ${what}.`,
+    details,
     hint: 'Make room, for instance with fewer backups (devstack run backup --keep 3), and run the command again.',
-    cause: thrown,
+    cause,
   })
 }
 

@@ -2,12 +2,12 @@
  * Volumes as an archive and back, by tar and zstd in a helper container that has them mounted: only compressed bytes pass
  * through this process.
  */
-import { createReadStream } from 'node:fs'
-import { join } from 'node:path'
-import { DevstackError, formatBytes, formatDuration, type ServiceHandle } from '../../lib/index.ts'
+import { createReadStream, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { type ContainerSpec, DevstackError, formatBytes, formatDuration, type ServiceHandle } from '../../lib/index.ts'
 import { projectContainers, serviceOf } from '../stack/handles.ts'
 import { ArchiveJudge, listedEntry, listing } from './archive-check.ts'
-import { FileSink, hashFile } from './files.ts'
+import { diskFull, FileSink, hashFile } from './files.ts'
 import type { Working } from './options.ts'
 import { withScratch } from './scratch.ts'
 import { archiveName, type ShelvedSnapshot, type SnapshotManifest } from './snapshot-shelf.ts'
@@ -29,18 +29,35 @@ export async function helperImage(working: Working): Promise<string> {
 
 type Volumes = SnapshotManifest['volumes']
 const root = '/volumes'
+/** Where a folder of this machine is seen in a helper. */
+const outside = '/outside'
+
+interface WithVolumes {
+  readonly image: string
+  readonly volumes: Volumes
+  readonly readOnly: boolean
+  /** Of this machine, writable in the helper where the engine has such a folder. */
+  readonly folder?: string
+}
 
 async function withVolumes<T>(
   working: Working,
-  options: { readonly image: string; readonly volumes: Volumes; readonly readOnly: boolean },
+  options: WithVolumes,
   use: (helper: ServiceHandle) => Promise<T>,
 ): Promise<T> {
-  const mounts = options.volumes.map(({ name, folder }) => ({
-    ...{ type: 'volume' as const, source: name, target: `${root}/${folder}` },
-    ...{ readOnly: options.readOnly, copy: false },
+  const { image, volumes, readOnly, folder } = options
+  const mounts: ContainerSpec['mounts'][number][] = volumes.map(({ name, folder: within }) => ({
+    ...{ type: 'volume', source: name, target: `${root}/${within}`, readOnly, copy: false },
   }))
-  const helper = { image: options.image, user: '0:0', entrypoint: ['sleep'], command: ['infinity'], mounts }
-  return withScratch(working, { ...helper, networkMode: 'none' }, use)
+  if (folder !== undefined) mounts.push({ type: 'bind', source: folder, target: outside, readOnly: false })
+  const helper = { image, user: '0:0', entrypoint: ['sleep'], command: ['infinity'], mounts, networkMode: 'none' }
+  try {
+    return await withScratch(working, helper, use)
+  } catch (thrown) {
+    const elsewhere = thrown instanceof DevstackError && thrown.code === 'RUNTIME_MOUNT_MISSING'
+    if (folder === undefined || !elsewhere) throw thrown
+    return withVolumes(working, { image, volumes, readOnly }, use)
+  }
 }
 
 interface Tar {
@@ -52,6 +69,8 @@ interface Tar {
   readonly total: number
   /** An archive to read. */
   readonly file?: string
+  /** The archive's place in the helper; default its standard input or output. */
+  readonly within?: string
   readonly onOutput?: (chunk: Uint8Array) => void
 }
 
@@ -59,12 +78,12 @@ interface Tar {
 const checkpoint = 800
 const record = 10 * 1024
 
-/** tar in a helper, on its standard input or output. Gives the bytes before compression. */
+/** tar in a helper. Gives the bytes before compression. */
 async function runTar(working: Working, helper: ServiceHandle, options: Tar): Promise<number> {
   const { runtime, signal, progress } = working
-  const { words, compression, label, total, file, onOutput } = options
+  const { words, compression, label, total, file, within = '-', onOutput } = options
   const command = [
-    ...['tar', '--numeric-owner', '--file=-', '--totals'],
+    ...['tar', '--numeric-owner', `--file=${within}`, '--totals'],
     ...[`--use-compress-program=zstd ${compression.join(' ')}`],
     ...[`--checkpoint=${checkpoint}`, '--checkpoint-action=echo=%u'],
     ...words,
@@ -101,6 +120,7 @@ async function runTar(working: Working, helper: ServiceHandle, options: Tar): Pr
 }
 
 function failed(what: string, exitCode: number, said: readonly string[]): DevstackError {
+  if (said.some((line) => line.includes('No space left on device'))) return diskFull(`${what} could not write`, said)
   return new DevstackError({
     kind: 'task',
     code: 'SNAPSHOT_TAR_FAILED',
@@ -118,30 +138,39 @@ export interface WriteArchive {
   readonly still: <T>(use: () => Promise<T>) => Promise<T>
 }
 
-/** All volumes as one archive. */
+/**
+ * All volumes as one archive. Where the engine sees this machine's files, tar writes it in its place: on the way through the
+ * engine it would take a third longer, in which the stack is frozen.
+ */
 export async function writeArchive(
   working: Working,
   { volumes, image, file, still }: WriteArchive,
 ): Promise<Pick<SnapshotManifest, 'bytes' | 'sha256' | 'rawBytes'>> {
-  return withVolumes(working, { image, volumes, readOnly: true }, async (helper) => {
-    const sizes = await working.runtime.exec(helper.id, { command: ['du', '-sb', root], signal: working.signal })
-    const sink = new FileSink(file)
-    try {
+  const { runtime, signal, progress } = working
+  const sink = new FileSink(file)
+  const within = `${outside}/${basename(file)}`
+  try {
+    return await withVolumes(working, { image, volumes, readOnly: true, folder: dirname(file) }, async (helper) => {
+      const direct = (await runtime.exec(helper.id, { command: ['test', '-w', within], signal })).exitCode === 0
+      const sizes = await runtime.exec(helper.id, { command: ['du', '-sb', root], signal })
       const pack: Tar = {
         // sockets are no data, and tar leaves them out with a warning
         words: ['--create', `--directory=${root}`, '--warning=no-file-ignored', ...volumes.map(({ folder }) => folder)],
         compression: ['-1', '--threads=0'],
         label: 'volumes',
         total: Number(/^\d+/.exec(sizes.stdout)?.[0] ?? 0),
-        onOutput: (chunk) => sink.write(chunk),
+        ...(direct ? { within } : { onOutput: (chunk) => sink.write(chunk) }),
       }
       const rawBytes = await still(() => runTar(working, helper, pack))
-      return { ...sink.finish(), rawBytes }
-    } catch (thrown) {
-      sink.abandon()
-      throw thrown
-    }
-  })
+      const streamed = sink.finish()
+      if (!direct) return { ...streamed, rawBytes }
+      const total = statSync(file).size
+      return { ...(await hashFile(file, { signal, progress, label: 'checksum', total })), rawBytes }
+    })
+  } catch (thrown) {
+    sink.abandon()
+    throw thrown
+  }
 }
 
 /** Every byte as written, and no entry that leads out of the volumes. Throws SNAPSHOT_DAMAGED and SNAPSHOT_ESCAPES. */
