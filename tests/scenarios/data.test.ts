@@ -2,10 +2,14 @@
 /** Data on a real stack: migrations (TC-016), survival of down and up (TC-022), backup and restore (TC-023). */
 import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { parseEnv } from 'node:util'
+import { Client } from 'pg'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { prepareReading, readContents } from '../../tasks/data/contents.ts'
 import { type Checkout, checkout } from '../support/checkout.ts'
 import { scenarioEngine } from '../support/engine.ts'
+import { engineProxy } from '../support/engine-proxy.ts'
 import { exec, leader, psql, redis } from '../support/stack-data.ts'
 import { type Key, keys, onTerminal, type TerminalSession, terminalMissing } from '../support/terminal.ts'
 
@@ -62,6 +66,38 @@ const typed = (args: string, keyboard: readonly Key[]): Promise<TerminalSession>
   const command = join(dirname(dirname(import.meta.dirname)), 'bin', 'devstack.cjs')
   return onTerminal(`${process.execPath} ${command} ${args}`, { cwd: place.directory, keyboard, ...patience })
 }
+interface SnapshotFacts {
+  readonly id: string
+  readonly bytes: number
+  readonly rawBytes: number
+  readonly volumes: readonly unknown[]
+}
+const latestSnapshot = (): SnapshotFacts => {
+  const folder = join(place.directory, 'snapshots')
+  const ids = readdirSync(folder).filter((name) => /^\d/.test(name))
+  return JSON.parse(readFileSync(join(folder, ids.sort().at(-1)!, 'snapshot.json'), 'utf8'))
+}
+
+/** Every way in which a column is hashed, and pairs of tables that differ in one respect. */
+const tablesOfAllTypes = `CREATE TYPE mood AS ENUM ('calm'); CREATE DOMAIN label AS text;
+CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE "all ""types" (a int2, b int4, c int8, d oid, e bool, f text, g varchar(9), h char(4), i uuid, j timestamp,
+  k timestamptz, l date, m numeric, n float8, o jsonb, p bytea, q mood, r label, s int[], t inet, u text COLLATE folded,
+  "v' ""w" interval, x int GENERATED ALWAYS AS (b * 2) STORED);
+INSERT INTO "all ""types" VALUES (1, 2, 3, 4, true, 'f', 'g', 'h', '00000000-0000-0000-0000-000000000001', 'infinity',
+  '-infinity', 'infinity', 1.10, 'nan', '{"a": 1}', '\\x01', 'calm', 'r', '{1,2}', '::1', 'Ab', '1 day');
+INSERT INTO "all ""types" VALUES (2);
+CREATE TABLE nothing (); INSERT INTO nothing DEFAULT VALUES;
+CREATE TABLE dropped (a int, b int, c text); ALTER TABLE dropped DROP COLUMN b; INSERT INTO dropped VALUES (1, 'x');
+CREATE TABLE created (a int, c text); INSERT INTO created VALUES (1, 'x');
+CREATE TABLE pairs (a text, b text); INSERT INTO pairs VALUES ('w', 'x'), ('y', 'z');
+CREATE TABLE swapped (a text, b text); INSERT INTO swapped VALUES ('x', 'w'), ('y', 'z');
+CREATE TABLE crossed (a text, b text); INSERT INTO crossed VALUES ('w', 'z'), ('y', 'x');
+CREATE TABLE left_null (a int, b int); INSERT INTO left_null VALUES (NULL, 1);
+CREATE TABLE right_null (a int, b int); INSERT INTO right_null VALUES (1, NULL);
+CREATE TABLE scales (a numeric); INSERT INTO scales VALUES (1.0);
+CREATE TABLE other_scales (a numeric); INSERT INTO other_scales VALUES (1.00);`
+
 const counted = "SELECT (SELECT count(*) FROM rooms) || ' ' || (SELECT count(*) FROM guests)"
 
 if (engine.state === 'missing') {
@@ -105,7 +141,7 @@ if (engine.state === 'missing') {
 
   test('TC-023: a backup is proved, brought back into the running cluster, and undone', async () => {
     await redis(place, ['MSET', 'one', '1', 'two words', '2'])
-    // rows are hashed as they are or as text, as their types allow
+    // columns are hashed as they are or as text, as their types allow
     await psql(place, "CREATE TABLE mixed AS SELECT '{}'::json AS a, 1.50::numeric AS b, ARRAY[1, NULL] AS c, 'é' AS t")
     await psql(place, "CREATE TABLE plain AS SELECT 'the name of an alias' AS t")
     await place.succeed(['run', 'backup', '--verify'], patience)
@@ -119,8 +155,7 @@ if (engine.state === 'missing') {
         table.checksum,
       ]),
     )
-    assert.match(sums['public.guests'], /^rows:-?\d+$/)
-    assert.match(sums['public.mixed'], /^-?\d+$/)
+    for (const name of ['guests', 'mixed', 'plain']) assert.match(sums[`public.${name}`], /^columns:-?\d+$/)
     assert.ok(existsSync(join(folder, 'verified.json')))
 
     await psql(place, 'DROP TABLE mixed, plain; DROP TABLE guests; UPDATE rooms SET name = upper(name)')
@@ -276,6 +311,65 @@ if (engine.state === 'missing') {
     await place.succeed(['run', 'resume'], patience)
     assert.is(await psql(place, counted), '2 1000')
     assert.match(await fails(['run', 'reset', '--no-backup']), /holds, without a backup of it/)
+  })
+
+  test('checksums tell of values that changed places, and are the same however columns came to be', async () => {
+    const { POSTGRES_PASSWORD: password, ...env } = parseEnv(readFileSync(join(place.directory, '.env.local'), 'utf8'))
+    const port = Number(env[`${(await leader(place)).toUpperCase()}_PORT`])
+    // not one of the databases that are backed up
+    await psql(place, 'CREATE DATABASE devstack_checksums')
+    const client = new Client({ host: '127.0.0.1', port, user: 'postgres', password, database: 'devstack_checksums' })
+    await client.connect()
+    try {
+      await client.query(tablesOfAllTypes)
+      await prepareReading(client, { alone: true })
+      const sums = async (): Promise<Record<string, string>> =>
+        Object.fromEntries((await readContents(client)).map(({ name, checksum }) => [name, checksum]))
+      const first = await sums()
+      assert.is(first['public.dropped'], first['public.created'], 'a dropped column leaves no trace')
+      assert.is.not(first['public.pairs'], first['public.swapped'], 'within a row')
+      assert.is.not(first['public.pairs'], first['public.crossed'], 'between rows')
+      assert.is.not(first['public.left_null'], first['public.right_null'])
+      assert.is.not(first['public.scales'], first['public.other_scales'], 'equal numbers of another scale')
+      assert.match(first['public."all ""types"']!, /^columns:-?\d+$/)
+      await client.query(`UPDATE public."all ""types" SET o = '{"a": 2}' WHERE a = 1`)
+      assert.is.not((await sums())['public."all ""types"'], first['public."all ""types"'])
+      // backups of earlier versions are compared as they were made
+      for (const prefix of ['rows:', '']) {
+        const expected = [{ name: 'public.pairs', rows: 2, checksum: `${prefix}1` }]
+        const found = (await readContents(client, expected)).find(({ name }) => name === 'public.pairs')
+        assert.match(found!.checksum, new RegExp(`^${prefix}-?\\d+$`))
+      }
+    } finally {
+      await client.end()
+      await psql(place, 'DROP DATABASE devstack_checksums')
+    }
+  })
+
+  test('a snapshot puts all volumes back, also one of an engine that does not see the files of this machine', async () => {
+    await place.succeed(['run', 'snapshot'], patience)
+    const here = latestSnapshot()
+    let refused = 0
+    const proxy = await engineProxy(join(place.directory, 'engine.sock'), (request) => {
+      if (!/\/containers\/create\?name=\S*-scratch-/.test(request) || refused > 0) return 'pass'
+      refused += 1
+      return { status: 400, message: 'invalid mount config for type "bind": bind source path does not exist: /x' }
+    })
+    try {
+      await place.succeed(['run', 'snapshot'], { ...patience, env: { DOCKER_HOST: proxy.address } })
+    } finally {
+      await proxy.close()
+    }
+    assert.is(refused, 1)
+    const elsewhere = latestSnapshot()
+    assert.is.not(elsewhere.id, here.id)
+    for (const { id, bytes, rawBytes, volumes } of [here, elsewhere]) {
+      assert.is(volumes.length, 13, 'twelve of the services, one of pgBackRest')
+      assert.ok(bytes > 1e6 && rawBytes > bytes)
+      await psql(place, 'DELETE FROM guests')
+      await place.succeed(['run', 'restore-snapshot', id, '--no-backup', '--yes'], patience)
+      assert.is(await psql(place, counted), '2 1000')
+    }
   })
 
   test('TC-022: data survives down and up', async () => {
