@@ -62,10 +62,9 @@ async function undoLocked(given: ExecuteUndoOptions, runId: string, withUndo: re
   const { graph, options, io, record, values } = given
   let sink: Required<Sink> | undefined
   const session = openSession({ ...given, suspend: () => sink?.suspend() ?? (() => {}) })
-  if (!options.yes && session.terminal.interactive) {
-    const list = [...withUndo].reverse().map((id) => `  ${id}`)
-    if (!(await session.terminal.confirm(`Undo, in this order:\n${list.join('\n')}\nGo on?`))) return 1
-  }
+  const list = [...withUndo].reverse().map((id) => `  ${id}`)
+  const question = `This undoes, in this order\n${list.join('\n')}\nGo on?`
+  if (!options.yes && !(await session.terminal.confirm(question))) return 1
   await endOrphansOf(given.runId, given)
   const warn = (text: string): void => void io.stderr.write(`Warning: ${session.redactor.redact(text)}\n`)
   const journal = openJournal({ directory: session.project.stateDirectory, runId, warn })

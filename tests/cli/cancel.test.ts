@@ -164,7 +164,7 @@ cancels('an undo that ignores its signal is given up', async ({ test }) => {
       "import { defineConfig, task } from 'devstack'\nexport default defineConfig({ cancel: { interrupt: '1ms', terminate: '1ms', abandon: '300ms' }, tasks: { deaf: task({ run: () => 1, undo: ({ log }) => { log('undoing'); return new Promise((resolve) => setTimeout(resolve, 60_000)) } }) } })\n",
   })
   await test.succeed(['run', 'deaf'])
-  const ended = await interrupted(test.start(['undo'], { timeout: 30_000 }), /undoing/, 'SIGINT')
+  const ended = await interrupted(test.start(['undo', '--yes'], { timeout: 30_000 }), /undoing/, 'SIGINT')
   assert.is(ended.exitCode, 130)
   assert.match(ended.stdout, 'The undo of task "deaf" did not end within 302 ms')
 })

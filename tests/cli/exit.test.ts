@@ -278,7 +278,7 @@ exits('what waits for something that can not come fails, and is named', async ({
   assert.match(unseen.stdout, says('The look at task "unseen"'))
   assert.match(await test.refused(['plan', 'unseen'], { exitCode: 1 }), says('The look at task "unseen"'))
   await test.succeed(['run', 'untaken'])
-  assert.match((await test.run(['undo'])).stdout, says('The undo of task "untaken"'))
+  assert.match((await test.run(['undo', '--yes'])).stdout, says('The undo of task "untaken"'))
   test.write({ 'devstack.config.ts': 'export default new Promise(() => {})\n' })
   assert.match(await test.refused(['list']), says('devstack'))
 })

@@ -121,14 +121,18 @@ resumes('undo goes backwards, stops at a failure, and goes on', async ({ test })
   await test.succeed(['run', 'fourth'])
   test.write({ marks: '', 'undo-fails': '' })
   assert.match(await test.succeed(['undo', '--dry-run']), /fourth[\s\S]*third[\s\S]*second[\s\S]*first/)
-  const failed = await test.run(['undo'])
+  const unasked = await test.run(['undo'])
+  assert.is(unasked.exitCode, 2)
+  assert.match(unasked.stderr, /no terminal to ask on: This undoes, in this order\n {2}fourth\n {2}third[\s\S]*--yes/)
+  assert.is(marks(test), '', 'nothing was undone')
+  const failed = await test.run(['undo', '--yes'])
   assert.is(failed.exitCode, 1)
   const [, run] = /go on: {2}devstack undo (\S+)/.exec(failed.stdout)!
   assert.is(marks(test), 'undo fourth, undo third')
   rmSync(join(test.directory, 'undo-fails'))
-  await test.succeed(['undo', run!])
+  await test.succeed(['undo', run!, '--yes'])
   assert.is(marks(test), 'undo fourth, undo third, undo second, undo first 5432')
-  assert.match(await test.succeed(['undo']), 'nothing that can be undone any more')
+  assert.match(await test.succeed(['undo', '--yes']), 'nothing that can be undone any more')
 })
 
 resumes('undo without a run passes over what only looked, but not over what was undone already', async ({ test }) => {
@@ -136,12 +140,12 @@ resumes('undo without a run passes over what only looked, but not over what was 
   await test.succeed(['run', 'first'])
   await test.succeed(['run', 'looks'])
   await test.run(['run', 'checked', '--no-such-option'])
-  await test.succeed(['undo'])
+  await test.succeed(['undo', '--yes'])
   assert.match(marks(test), /looks, undo first 5432$/)
-  assert.match(await test.succeed(['undo']), 'nothing that can be undone any more')
+  assert.match(await test.succeed(['undo', '--yes']), 'nothing that can be undone any more')
   // nor over what changed something and has no undo
   await test.succeed(['run', 'secretive'])
-  assert.match(await test.succeed(['undo']), 'nothing that can be undone')
+  assert.match(await test.succeed(['undo', '--yes']), 'nothing that can be undone')
   assert.not.match(marks(test), 'undo image')
 })
 
@@ -151,7 +155,7 @@ resumes("a failed run takes back what says undoOn: 'on-failure'", async ({ test 
   assert.is(marks(test), 'image, placed, routed, undo routed, undo placed 7')
   assert.match(await test.succeed(['runs']), 'failed')
   test.write({ marks: '' })
-  await test.succeed(['undo'])
+  await test.succeed(['undo', '--yes'])
   assert.is(marks(test), 'undo image')
 })
 
@@ -234,8 +238,8 @@ async function atOnePoint(index: number): Promise<void> {
       assert.equal(there(), all)
       return
     }
-    await killed(test, ['undo'], { step: undoStep })
-    await test.succeed(['undo'])
+    await killed(test, ['undo', '--yes'], { step: undoStep })
+    await test.succeed(['undo', '--yes'])
     assert.equal(there(), [])
   } catch (thrown) {
     const failure = thrown as Error
@@ -288,7 +292,7 @@ kills('a child that outlives its runner is ended before the run is continued or 
       await sleep(300)
       running.signal('SIGKILL')
       await running.ended
-      const { exitCode, stderr, stdout } = await test.run([command])
+      const { exitCode, stderr, stdout } = await test.run([command, '--yes'])
       assert.is(exitCode, 0, stderr)
       assert.match(stderr + stdout, /Run \S+ was killed, and \d+ process(es)? of it went on: ended/)
       await sleep(2500)

@@ -108,9 +108,9 @@ secrets('undo is refused as a whole where it would need a value that was masked'
     for (const part of ['"made"', 'masked']) assert.match(refused, part)
   }
   await test.succeed(['run', 'gated'])
-  assert.match((await test.run(['undo'])).stdout, 'value of "gated.made"')
+  assert.match((await test.run(['undo', '--yes'])).stdout, 'value of "gated.made"')
   await test.succeed(['run', 'plainGated'])
-  await test.succeed(['undo'])
+  await test.succeed(['undo', '--yes'])
   assert.is(readFileSync(join(test.directory, 'marks'), 'utf8'), 'undo plain 81\n')
 })
 
