@@ -110,6 +110,6 @@ function deadlineOf(outer: AbortSignal, ms: number | undefined): { signal: Abort
     const message = `The run took longer than --timeout (${ms} ms).`
     controller.abort(new DevstackError({ kind: 'timeout', code: 'TIMEOUT', message }))
   }, ms)
-  outer.addEventListener('abort', () => controller.abort(outer.reason), { once: true })
-  return { signal: controller.signal, clear: () => clearTimeout(timer) }
+  // a signal that came while the config was loaded counts as well
+  return { signal: AbortSignal.any([outer, controller.signal]), clear: () => clearTimeout(timer) }
 }

@@ -135,6 +135,25 @@ cancels('each try of a task is ended before the next', async ({ test, mark }) =>
   await nothingLeft(mark)
 })
 
+cancels('a signal that comes while the config is loaded counts, with --timeout as well', async ({ test }) => {
+  test.write({
+    'slow.config.ts': `
+import { defineConfig, task } from 'devstack'
+process.on('SIGINT', () => (seen = true))
+let seen = false
+console.log('loading')
+while (!seen) await new Promise((resolve) => setTimeout(resolve, 5))
+export default defineConfig({ tasks: { late: task({ run: () => console.log('it ran') }) } })
+`,
+  })
+  for (const more of [[], ['--timeout', '1h']]) {
+    const running = test.start(['run', '--config', 'slow.config.ts', ...more, 'late'])
+    const { exitCode, stdout } = await interrupted(running, /loading/, 'SIGINT')
+    assert.is(exitCode, 130)
+    assert.not.match(stdout, 'it ran')
+  }
+})
+
 cancels('--timeout ends the same way', async ({ test, mark }) => {
   const ended = await test.run(['run', 'stubborn', '--timeout', '2s'])
   assert.is(ended.exitCode, 3, ended.stdout)
