@@ -81,6 +81,9 @@ shows('GitHub groups, annotations and a step summary', async ({ test }) => {
   const summary = text(test, 'summary.md')
   assert.match(summary, 'mermaid')
   assert.match(summary, 'broken')
+  test.write({ 'summary.md': '' })
+  await test.run(['show', '--renderer', 'github'], { env })
+  assert.is(text(test, 'summary.md'), summary, 'shown again, it is written once')
 })
 
 shows('--renderer silent and --quiet', async ({ test }) => {

@@ -30,6 +30,5 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
     (text) => io.stderr.write(`${text}\n`),
   )
   await replay(events, sink)
-  await sink.close()
   return 0
 }
