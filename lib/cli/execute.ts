@@ -7,6 +7,7 @@ import { buildGraph, type Graph, type GraphNode } from '../engine/graph.ts'
 import type { RunResult } from '../engine/runner.ts'
 import { DevstackError, formatError } from '../errors.ts'
 import { combine, createReporter, type Sink } from '../report/index.ts'
+import { parseTraceparent } from '../report/otel.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { confirmDestruction } from '../session/confirm.ts'
 import { decideNode, type Recorded } from '../session/decide.ts'
@@ -299,6 +300,5 @@ export function servicesOf(graph: Graph): ReadonlySet<string> {
 }
 
 function traceIdOf(io: Io): string {
-  const parent = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(io.environment['TRACEPARENT'] ?? '')?.[1]
-  return parent ?? randomHex(12) + randomHex(12) + randomHex(8)
+  return parseTraceparent(io.environment['TRACEPARENT'])?.traceId ?? randomHex(12) + randomHex(12) + randomHex(8)
 }

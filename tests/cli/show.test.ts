@@ -72,6 +72,17 @@ shows('JUnit and trace files', async ({ test }) => {
   assert.ok(trace.traceEvents.some(({ name }) => name === 'broken'))
 })
 
+shows('a run continues the trace of who started it, unless that is none', async ({ test }) => {
+  const traceOf = async (id: string): Promise<string> => {
+    const env = { TRACEPARENT: `00-${id}-00f067aa0ba902b7-01` }
+    const first = (await test.succeed(['run', 'fine', '--json'], { env })).split('\n', 1)[0]!
+    return (JSON.parse(first) as { traceId: string }).traceId
+  }
+  const parent = '4bf92f3577b34da6a3ce929d0e0e4736'
+  assert.is(await traceOf(parent), parent)
+  assert.match(await traceOf('0'.repeat(32)), /^(?!0+$)[0-9a-f]{32}$/)
+})
+
 shows('GitHub groups, annotations and a step summary', async ({ test }) => {
   test.write({ 'summary.md': '' })
   const env = { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: join(test.directory, 'summary.md') }
