@@ -59,10 +59,11 @@ export type Paint = Readonly<Record<Colour, (text: string) => string>>
 
 /** Whether colours are wanted. FORCE_COLOR (not `0`/`false`) wins, then NO_COLOR (no-color.org), TERM=dumb, the terminal. */
 export function coloursWanted(options: { isTTY: boolean; environment: Environment }): boolean {
-  const { FORCE_COLOR: force, NO_COLOR: no, TERM: term } = options.environment
+  const { environment, isTTY } = options
+  const force = environment['FORCE_COLOR']
   if (force !== undefined) return force !== '0' && force !== 'false'
-  if (no !== undefined && no !== '') return false
-  return options.isTTY && term !== 'dumb'
+  if (environment['NO_COLOR']) return false
+  return isTTY && environment['TERM'] !== 'dumb'
 }
 export type Environment = Readonly<Record<string, string | undefined>>
 

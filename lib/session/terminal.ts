@@ -1,6 +1,7 @@
 /** Talking to the person at the terminal: questions, choices, and output that is a task's result. */
 import type { Terminal } from '../context.ts'
 import { DevstackError } from '../errors.ts'
+import { coloursWanted } from '../report/format.ts'
 
 export interface TerminalOptions {
   /** Looked at when needed: Node makes them at the first look, which takes time. */
@@ -26,7 +27,7 @@ export function createTerminal(options: TerminalOptions): Terminal {
       return streams.stdout.columns || Number(options.environment['COLUMNS']) || (streams.stdout.isTTY ? 80 : 200)
     },
     get colors() {
-      return colorsWanted(streams.stdout.isTTY === true, options.environment)
+      return coloursWanted({ isTTY: streams.stdout.isTTY === true, environment: options.environment })
     },
     write: (text) => {
       streams.stdout.write(options.redact(text))
@@ -97,11 +98,4 @@ async function asked<T>(
   } finally {
     resume()
   }
-}
-
-/** NO_COLOR (no-color.org) and FORCE_COLOR decide before the terminal does. */
-function colorsWanted(isTerminal: boolean, environment: Readonly<Record<string, string>>): boolean {
-  if (environment['NO_COLOR']) return false
-  if (environment['FORCE_COLOR'] && environment['FORCE_COLOR'] !== '0') return true
-  return isTerminal && environment['TERM'] !== 'dumb'
 }
