@@ -48,7 +48,7 @@ export interface AcquireOptions {
   readonly owner: { readonly task: string; readonly runId: string }
   /** Told when there is something to wait for, and again whenever the holder is another one. */
   readonly onWait?: (holder: LockHolder) => void
-  /** Told once the lock is taken over from a dead holder; the lock is given to the caller when this has ended. */
+  /** Told once the lock is taken over from a dead holder; the caller has the lock when this has ended, or nobody when it rejects. */
   readonly onTakeOver?: (holder: LockHolder) => Promise<void>
 }
 
@@ -100,7 +100,13 @@ async function acquire(root: string, name: string, request: AcquireOptions): Pro
     const attempt = claim(folder, name, size, request.owner)
     if (attempt.file !== undefined) {
       const release = releaser(attempt.file)
-      if (attempt.dead) await request.onTakeOver?.(attempt.dead)
+      try {
+        if (attempt.dead) await request.onTakeOver?.(attempt.dead)
+      } catch (thrown) {
+        // nobody has it then
+        release()
+        throw thrown
+      }
       return release
     }
     const { holder } = attempt

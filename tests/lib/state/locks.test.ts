@@ -46,6 +46,20 @@ one('is free again after its release, which may be called twice', () =>
   }),
 )
 
+one('is free when what was to be done about its dead holder fails', () =>
+  inFolder(async (directory) => {
+    plant(directory, { started: 'long ago' })
+    const locks = openLocks({ directory })
+    const onTakeOver = async ({ runId }: LockHolder): Promise<void> => {
+      throw new Error(`${runId} can not be ended`)
+    }
+    const taking = locks.acquire('db', { signal: never, owner, onTakeOver })
+    const told = await taking.then(String, (thrown: Error) => thrown.message)
+    assert.is(told, 'r0 can not be ended')
+    assert.equal(locks.holders(), [])
+  }),
+)
+
 one('tells who holds it and waits', () =>
   inFolder(async (directory) => {
     const locks = openLocks({ directory })
