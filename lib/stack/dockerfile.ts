@@ -30,7 +30,7 @@ export async function baseImages(build: BuildOptions): Promise<readonly string[]
     const from = /^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?/i.exec(line)
     if (from) {
       const image = expand(from[1]!)
-      if (image !== '' && image !== 'scratch' && !stages.has(image)) images.add(image)
+      if (image !== '' && image !== 'scratch' && !stages.has(image.toLowerCase())) images.add(image)
       if (from[2]) stages.add(from[2].toLowerCase())
     }
     const copied = /^\s*COPY\s+(?:--\S+\s+)*--from=(\S+)/i.exec(line)?.[1]

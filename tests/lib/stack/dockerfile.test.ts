@@ -19,8 +19,8 @@ test('names the images of FROM, with arguments put in', async () => {
 })
 
 test('leaves out stages of the same file and scratch', async () => {
-  const text = `FROM node AS build
-FROM build AS test
+  const text = `FROM node AS Build
+FROM Build AS test
 FROM scratch
 COPY --from=build /app /app
 COPY --from=0 /app /app
