@@ -19,8 +19,8 @@ const units: Readonly<Record<string, number>> = {
  * BAD_MOMENT for anything else and for what is not in the past.
  */
 export function parseMoment(text: string, now: Date = new Date()): Date {
-  const ago = /^(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s+ago$/i.exec(text.trim())
-  const unit = ago ? (units[ago[2]!.toLowerCase()] ?? units[`${ago[2]!.toLowerCase()}s`]) : undefined
+  const ago = /^(\d+(?:\.\d+)?)\s*(?:([smhd])|(sec|second|min|minute|hour|day)s?)\s+ago$/i.exec(text.trim())
+  const unit = ago ? units[(ago[2] ?? ago[3])!.toLowerCase()] : undefined
   const moment =
     ago && unit !== undefined
       ? new Date(now.getTime() - Number(ago[1]) * unit)

@@ -26,6 +26,7 @@ test('moments', () => {
     '10 minutes',
     'minutes ago',
     '5 parsecs ago',
+    '10 ms ago',
     '2026-13-40',
     '2027-01-01T00:00:00Z',
   ])
