@@ -40,6 +40,7 @@ export interface Terminal {
 
 export interface ExecCommandOptions {
   readonly env?: Readonly<Record<string, string>>
+  /** Relative to the task's working directory, which is the default. */
   readonly cwd?: string
   readonly input?: string
   /** Keep what is printed out of the events; it is still returned. Default false. */

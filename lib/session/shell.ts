@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn as nodeSpawn, type SpawnOptions } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { relative } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import type { ProcessPromise, Shell } from 'zx'
 import type { ExecCommandOptions } from '../context.ts'
@@ -36,7 +36,7 @@ export function taskShell(options: ShellOptions): Shell {
     stdio: options.interactive ? 'inherit' : ['ignore', 'pipe', 'pipe'],
     log: (entry) => {
       log(entry)
-      if (entry.kind === 'cmd') begun.set(entry.id, entry)
+      if (entry.kind === 'cmd') begun.set(entry.id, { cmd: entry.cmd, cwd: resolve(options.cwd, entry.cwd) })
       if (entry.kind !== 'end') return
       const command = begun.get(entry.id)
       const promise = waiting.get(entry.id)
@@ -49,7 +49,8 @@ export function taskShell(options: ShellOptions): Shell {
     // zx's own kill of a tree looks at parents alone; ours finds what has left the tree
     spawn: ((file: string, args: readonly string[], settings: SpawnOptions) => {
       if (options.signal.aborted) throw options.signal.reason
-      const child = nodeSpawn(file, args, settings)
+      const cwd = resolve(options.cwd, String(settings.cwd ?? '.'))
+      const child = nodeSpawn(file, args, { ...settings, cwd })
       watch(child, options, options.onOutput)
       return child
     }) as unknown as typeof import('node:child_process').spawn,
@@ -101,8 +102,9 @@ export async function execCommand(
   if (options.signal.aborted) throw options.signal.reason
   const called = new Error()
   const [file, args] = typeof line === 'string' ? ['/bin/sh', ['-c', line]] : [line[0]!, line.slice(1)]
+  const cwd = resolve(options.cwd, more.cwd ?? '.')
   const child = nodeSpawn(file, args, {
-    cwd: more.cwd ?? options.cwd,
+    cwd,
     env: { ...options.env, ...more.env, [markVariable]: options.processes.mark },
     detached: !options.interactive,
     stdio: options.interactive ? 'inherit' : [more.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
@@ -125,7 +127,6 @@ export async function execCommand(
   })
   if (options.signal.aborted) throw options.signal.reason
   const shown = typeof line === 'string' ? line : line.join(' ')
-  const cwd = more.cwd ?? options.cwd
   if (ended instanceof Error) {
     const missing = (ended as NodeJS.ErrnoException).code === 'ENOENT'
     if (missing && !existsSync(cwd)) throw noDirectory(cwd, shown, placeOf(called.stack))

@@ -283,4 +283,30 @@ exits('what waits for something that can not come fails, and is named', async ({
   assert.match(await test.refused(['list']), says('devstack'))
 })
 
+exits('commands name folders from that of their task, wherever devstack is started', async ({ test }) => {
+  test.write({
+    'folders.config.ts': `
+import { defineConfig, task } from 'devstack'
+const folders = task({ cwd: 'api', run: async ({ $, exec }) => {
+  const inside = $({ cwd: 'src' })
+  for (const { stdout } of [await $\`pwd\`, await inside\`pwd\`, await exec('pwd', { cwd: 'src' }), await exec('pwd', { cwd: '/' })])
+    console.log(stdout.trim())
+} })
+const lost = task({ cwd: 'api', run: ({ $ }) => $({ cwd: 'nowhere' })\`pwd\` })
+export default defineConfig({ tasks: { folders, lost } })
+`,
+    'api/src/file': '',
+    'sub/file': '',
+  })
+  const from = { cwd: 'sub' }
+  const stdout = await test.succeed(
+    ['run', '--config', '../folders.config.ts', '--renderer', 'silent', 'folders'],
+    from,
+  )
+  const api = join(test.directory, 'api')
+  assert.equal(stdout.trim().split('\n'), [api, join(api, 'src'), join(api, 'src'), '/'])
+  const ended = await test.run(['run', '--config', '../folders.config.ts', 'lost'], from)
+  assert.match(ended.stdout, `The working directory ${join(api, 'nowhere')} of`)
+})
+
 exits.run()
