@@ -68,9 +68,9 @@ export async function verifyBackup(working: Working, backup: Shelved): Promise<v
   const rows = await withScratchPostgres(working, image, async (server) => {
     let counted = 0
     await restoreGlobals(server, working, join(folder, globalsFile))
-    for (const database of manifest.postgres.databases) {
+    for (const [index, database] of manifest.postgres.databases.entries()) {
       // the throwaway cluster has an empty one of that name
-      const name = `devstack_verify_${counted}`
+      const name = `devstack_verify_${index}`
       const tables = await restoreInto(server, working, { backup, database, name })
       counted += tables.reduce((sum, table) => sum + table.rows, 0)
     }
