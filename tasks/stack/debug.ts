@@ -133,7 +133,7 @@ function writeLaunch(directory: string, target: DebugTarget): string {
         kind: 'usage',
         code: 'DEBUG_LAUNCH_UNREADABLE',
         message: `.vscode/launch.json can not be added to: ${messageOf(thrown).split('\n')[0]}.`,
-        hint: 'It may hold comments, which would be lost. Add this to its configurations by hand:',
+        hint: 'It may hold comments, which would be lost: add what stands above to its configurations by hand.',
         details: JSON.stringify(launchConfiguration(target, directory), null, 2).split('\n'),
         place: { file },
       })
