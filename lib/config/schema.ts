@@ -91,8 +91,3 @@ export const plainConfigSchema = z.strictObject({
   compose: z.union([z.string(), strings], 'must be a file or a list of files').optional(),
 })
 export type PlainConfig = z.infer<typeof plainConfigSchema>
-
-/** JSON Schema (draft 2020-12) for YAML and JSON configs. */
-export function configJsonSchema(): unknown {
-  return z.toJSONSchema(plainConfigSchema, { io: 'input' })
-}

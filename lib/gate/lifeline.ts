@@ -4,7 +4,7 @@
  * happened before the event stream stood.
  */
 import { type DevstackError, toDevstackError } from '../errors.ts'
-import { exitText } from '../runtime/ended.ts'
+import { exitText } from '../runtime/exit-code.ts'
 import {
   type ContainerDetails,
   type ContainerSpec,

@@ -2,7 +2,7 @@
  * The poll loop of a gate: asks at once, then every 50 ms, until the probe says healthy, the deadline passes, the run is
  * cancelled, or the container it asks can not become healthy any more.
  */
-import { type Duration, type Gate, milliseconds } from '../engine/task.ts'
+import { milliseconds } from '../engine/task.ts'
 import { DevstackError, messageOf } from '../errors.ts'
 import { Answers, formatWait, GateError, performAutopsy } from './autopsy.ts'
 import type { Answer, ContainerGate, ContainerGateContext, GateOptions, Probe, ProbeContext } from './gate.ts'
@@ -45,42 +45,6 @@ async function askOnce<V>(options: GateOptions<V>, value: V, context: ProbeConte
   } catch (thrown) {
     context.signal.throwIfAborted()
     return { healthy: false, detail: signal.aborted ? `no answer within ${timeout} ms` : messageOf(thrown) }
-  }
-}
-
-/**
- * The same gate with another deadline, for an edge's `within`. A gate that can not be `bounded` gets the deadline put
- * around it and fails with GATE_TIMEOUT and no autopsy.
- */
-export function withDeadline<V, A>(original: Gate<V, A>, within: Duration): Gate<V, A> {
-  const limit = milliseconds(within)
-  if (original.bounded) return original.bounded(limit)
-  return {
-    description: original.description,
-    async hold(value, context) {
-      const expiry = new AbortController()
-      const signal = AbortSignal.any([context.signal, expiry.signal])
-      const error = new DevstackError({
-        kind: 'gate',
-        code: 'GATE_TIMEOUT',
-        exitCode: 3,
-        message: `"${original.description}" did not hold for ${context.node} within ${formatWait(limit)}.`,
-        hint: 'If it only needs longer, raise the deadline (`within`).',
-      })
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(error), Math.min(limit, longestTimer))
-      })
-      try {
-        return await Promise.race([
-          original.hold(value, Object.create(context as object, { signal: { value: signal } })),
-          late,
-        ])
-      } finally {
-        clearTimeout(timer)
-        expiry.abort(error)
-      }
-    },
   }
 }
 

@@ -2,8 +2,7 @@
 import type { Step } from '../engine/events.ts'
 import { formatSvg } from './svg.ts'
 
-export const graphFormats = ['mermaid', 'dot', 'json', 'svg'] as const
-export type GraphFormat = (typeof graphFormats)[number]
+export type GraphFormat = 'mermaid' | 'dot' | 'json' | 'svg'
 
 export interface GraphOptions {
   /** Node id to the state it is coloured by (`failed`, `done`, ...). */

@@ -1,5 +1,4 @@
 /** Which reporter shows a run. Each is loaded only when it is chosen. */
-import { DevstackError, suggest } from '../errors.ts'
 import { coloursWanted, createPaint, type Environment } from './format.ts'
 import { createLinesReporter } from './lines.ts'
 import { combine, type OutputStream, type Sink } from './reporter.ts'
@@ -7,8 +6,7 @@ import { combine, type OutputStream, type Sink } from './reporter.ts'
 export { replay } from './replay.ts'
 export { combine, type OutputStream, type Sink } from './reporter.ts'
 
-export const renderers = ['tree', 'lines', 'github', 'json', 'silent'] as const
-export type Renderer = (typeof renderers)[number]
+export type Renderer = 'tree' | 'lines' | 'github' | 'json' | 'silent'
 
 export interface ReporterOptions {
   /** Default `auto`. */
@@ -33,18 +31,6 @@ export function chooseRenderer(options: { readonly isTTY: boolean; readonly envi
 
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '' && value !== '0' && value.toLowerCase() !== 'false'
-}
-
-/** The name as a renderer; throws a usage error with the nearest name for anything else. */
-export function parseRenderer(name: string): Renderer | 'auto' {
-  const all: readonly string[] = [...renderers, 'auto']
-  if (all.includes(name)) return name as Renderer | 'auto'
-  throw new DevstackError({
-    kind: 'usage',
-    code: 'UNKNOWN_RENDERER',
-    message: `There is no renderer "${name}".${suggest(name, all)}`,
-    hint: `Choose one of ${all.join(', ')}.`,
-  })
 }
 
 /** The reporter for what is shown. `json` and `lines` write to stdout; a sink that fails is told on stderr. */

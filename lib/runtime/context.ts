@@ -10,7 +10,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { PackOptions } from 'tar-fs'
 import { DevstackError, messageOf } from '../errors.ts'
-import { type BuildOptions, type Image, labels, type RuntimeReader } from './runtime.ts'
+import type { BuildOptions } from './runtime.ts'
 
 export interface ContextEntry {
   /** Relative to the context, with `/`. */
@@ -219,21 +219,6 @@ export async function fingerprintOf(context: BuildContext, options: BuildOptions
     add(content.digest('hex'))
   }
   return hash.digest('hex')
-}
-
-/**
- * The image that an earlier, equal build made: it carries the first tag and, as label `devstack.context`, the same
- * fingerprint. Undefined when a build is due.
- */
-export async function builtImage(
-  runtime: Pick<RuntimeReader, 'image'>,
-  options: BuildOptions,
-): Promise<Image | undefined> {
-  const [tag] = options.tags
-  if (tag === undefined || options.noCache || options.pull) return undefined
-  const image = await runtime.image(tag, options.signal && { signal: options.signal })
-  if (!image?.labels[labels.context]) return undefined
-  return image.labels[labels.context] === (await contextFingerprint(options)) ? image : undefined
 }
 
 /** The context as a tar stream, owners set to root as `docker build` does. */

@@ -1,7 +1,7 @@
 /** The running databases: who leads, and connections to it. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { DevstackError, endpoint, formatEndpoint, messageOf, reachOf, type ServiceHandle } from '../../lib/index.ts'
+import { DevstackError, endpoint, messageOf, reachOf, type ServiceHandle } from '../../lib/index.ts'
 import type { Address } from '../stack/endpoint.ts'
 import { checkoutEnvironment } from '../stack/environment.ts'
 import { notUp, projectContainers, runningHandles, serviceOf } from '../stack/handles.ts'
@@ -206,9 +206,4 @@ export function identifier(name: string): string {
 export function literal(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`
   return text.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted
-}
-
-/** For messages: `postgres2 (127.0.0.1:15433)`. */
-export function nameOf(server: Server): string {
-  return `${server.handle.service} (${formatEndpoint(server.address)})`
 }

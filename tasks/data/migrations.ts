@@ -20,10 +20,6 @@ export interface AppliedMigration {
   readonly at: string
 }
 
-export type MigrationState =
-  | { readonly name: string; readonly state: 'applied'; readonly at: string }
-  | { readonly name: string; readonly state: 'pending' }
-
 const pattern = /^(\d+)[-_][A-Za-z0-9._-]+\.sql$/
 
 /**

@@ -81,11 +81,6 @@ export function checkoutEnvironment(
   return found
 }
 
-/** Forgets what was made up, after waiting for another run that may have written the file. */
-export function forgetEnvironment(): void {
-  made.clear()
-}
-
 async function makeEnvironment(
   file: string,
   environment: Readonly<Record<string, string>>,

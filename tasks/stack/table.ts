@@ -1,5 +1,5 @@
 /** Services as a table: address, role, how long it took. */
-import { type ContainerSummary, type PortBinding, paint, table } from '../../lib/index.ts'
+import { type PortBinding, paint, table } from '../../lib/index.ts'
 
 export interface ServiceRow {
   readonly service: string
@@ -39,9 +39,4 @@ export function formatPorts(ports: readonly PortBinding[]): string {
     .filter(({ hostPort }) => hostPort > 0)
     .map(({ hostIp, hostPort }) => `${hostIp.includes(':') ? `[${hostIp}]` : hostIp}:${hostPort}`)
     .join(', ')
-}
-
-/** A row of a container nobody was asked about. */
-export function plainRow(container: ContainerSummary, service: string): ServiceRow {
-  return { service, state: container.state, healthy: undefined, detail: container.status, ports: container.ports }
 }

@@ -8,9 +8,8 @@ import { PassThrough } from 'node:stream'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DevstackError, formatError } from '../../lib/errors.ts'
-import { builtImage, contextFingerprint } from '../../lib/runtime/context.ts'
+import { contextFingerprint } from '../../lib/runtime/context.ts'
 import { connect } from '../../lib/runtime/docker/connect.ts'
-import { endOf } from '../../lib/runtime/ended.ts'
 import { readOnlyRuntime } from '../../lib/runtime/read-only.ts'
 import type { ContainerSpec, EngineEvent, LogLine, Runtime } from '../../lib/runtime/runtime.ts'
 import { labels } from '../../lib/runtime/runtime.ts'
@@ -421,14 +420,12 @@ function scenarios(
         labels: { 'rt.mark': mark },
         onOutput: (line: string) => void lines.push(line),
       }
-      assert.is(await builtImage(runtime, options), undefined)
       const image = await runtime.build(options)
       assert.is(image.user, 'nobody')
       assert.ok(lines.includes('building bond'), lines.join('\n'))
       assert.is(image.labels[labels.context], await contextFingerprint(options))
-      assert.is((await builtImage(runtime, options))?.id, image.id)
       await write('src/more', 'x')
-      assert.is(await builtImage(runtime, options), undefined)
+      assert.is.not(image.labels[labels.context], await contextFingerprint(options))
       const { id } = await runtime.create(
         specOf('built', {
           image: options.tags[0]!,
@@ -557,8 +554,6 @@ function scenarios(
       assert.is(await runtime.wait(hungry.id), 137)
       const killed = await runtime.inspect(hungry.id)
       told = killed!.oomKilled
-      assert.is(endOf(killed!)?.code, told ? 'RUNTIME_OUT_OF_MEMORY' : 'RUNTIME_EXITED')
-      assert.match(endOf(killed!)?.hint ?? '', /memory/)
       await runtime.remove(hungry.id)
       // Podman 4.3 on cgroup v1 never tells why.
       if (engine === 'podman') break
@@ -574,7 +569,6 @@ function scenarios(
       return found && found.restarts >= 3 && found.state === 'exited' ? found : undefined
     })
     assert.is(looped.exitCode, 4)
-    assert.is(endOf(looped)?.code, 'RUNTIME_CRASH_LOOP')
     await runtime.remove(crashing.id)
 
     const gone = await runtime.create(specOf('nothing', { command: ['no-such-command'] }))

@@ -1,11 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Gate } from '../../../lib/engine/task.ts'
 import { DevstackError } from '../../../lib/errors.ts'
 import { GateError } from '../../../lib/gate/autopsy.ts'
 import { completedGate } from '../../../lib/gate/container.ts'
 import type { Answer, GateOptions } from '../../../lib/gate/gate.ts'
-import { gate, named, withDeadline } from '../../../lib/gate/poll.ts'
+import { gate, named } from '../../../lib/gate/poll.ts'
 import type { ServiceHandle } from '../../../lib/runtime/runtime.ts'
 import { FakeEngine, gateContext, handle } from './fake-runtime.ts'
 
@@ -347,35 +346,15 @@ stopping('gives an autopsy when the reason is a deadline of the edge', async () 
   assert.equal(error.autopsy.blocked, ['migrate', 'backend'])
 })
 
-const deadlines = suite('withDeadline')
+const deadlines = suite('deadline')
 
-deadlines('replaces the deadline of a gate and keeps its autopsy', async () => {
+deadlines('is replaced by that of an edge; the autopsy stays', async () => {
   const long = quick({ probe: answering(no), within: '1h' })
-  const short = withDeadline(long, '30ms')
+  const short = long.bounded!(30)
   assert.is(short.description, long.description)
   const error = await failed(short.hold(handle, gateContext(new FakeEngine())))
   assert.is(error.code, 'GATE_TIMEOUT')
   assert.ok(error.autopsy.asked > 0)
-})
-
-deadlines('goes around a gate that was not made here, and aborts it', async () => {
-  let aborted = false
-  const foreign: Gate<ServiceHandle, object> = {
-    description: 'something else',
-    hold: (_value, { signal }) =>
-      new Promise((_, reject) => {
-        signal.addEventListener('abort', () => {
-          aborted = true
-          reject(signal.reason)
-        })
-      }),
-  }
-  const error = await rejection(withDeadline(foreign, 20).hold(handle, gateContext(new FakeEngine())))
-  assert.is(error.code, 'GATE_TIMEOUT')
-  assert.is(error.exitCode, 3)
-  assert.ok(aborted)
-  const instant: Gate<ServiceHandle, object> = { description: 'x', hold: async () => ({ asked: 1 }) }
-  assert.equal(await withDeadline(instant, 1_000_000).hold(handle, gateContext(new FakeEngine())), { asked: 1 })
 })
 
 deadlines('refuses what is no duration when the gate is made', () => {

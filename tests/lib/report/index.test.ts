@@ -1,18 +1,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { DevstackError } from '../../../lib/errors.ts'
-import {
-  chooseRenderer,
-  combine,
-  createReporter,
-  parseRenderer,
-  type Renderer,
-  renderers,
-  replay,
-} from '../../../lib/report/index.ts'
+import { chooseRenderer, combine, createReporter, type Renderer, replay } from '../../../lib/report/index.ts'
 import { failedRun, successfulRun } from '../../support/events.ts'
 
 const index = suite('reporters')
+const renderers: readonly Renderer[] = ['tree', 'lines', 'github', 'json', 'silent']
 
 function streams() {
   const text = { out: '', err: '' }
@@ -46,19 +38,6 @@ index('the renderer follows the surroundings', () => {
     [false, { GITHUB_ACTIONS: 'true', CI: 'true' }, 'github'],
   ]
   for (const [isTTY, environment, expected] of cases) assert.is(chooseRenderer({ isTTY, environment }), expected)
-})
-
-index('an unknown renderer is a usage error with the nearest name', () => {
-  assert.is(parseRenderer('auto'), 'auto')
-  for (const name of renderers) assert.is(parseRenderer(name), name)
-  try {
-    parseRenderer('liens')
-    assert.unreachable()
-  } catch (thrown) {
-    assert.instance(thrown, DevstackError)
-    assert.is((thrown as DevstackError).exitCode, 2)
-    assert.match((thrown as DevstackError).message, /Did you mean "lines"/)
-  }
 })
 
 index('every renderer takes every run and writes what it is for', async () => {

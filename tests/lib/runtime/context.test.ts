@@ -4,9 +4,7 @@ import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { builtImage, contextFingerprint, dockerignore, packContext, readContext } from '../../../lib/runtime/context.ts'
-import type { Image } from '../../../lib/runtime/runtime.ts'
-import { labels } from '../../../lib/runtime/runtime.ts'
+import { contextFingerprint, dockerignore, packContext, readContext } from '../../../lib/runtime/context.ts'
 import { refusal } from '../../support/refusal.ts'
 import { temporaryFolder } from '../../support/temporary.ts'
 
@@ -148,22 +146,9 @@ test('says which file or folder is missing', () =>
     )
   }))
 
-test('an image is built already when its label has the same fingerprint', () =>
+test('a packed context holds its Dockerfile', () =>
   withFolder({ Dockerfile: 'FROM x' }, async (context) => {
     const options = { context, tags: ['t:1'] }
-    const image = (fingerprint: string): Image => ({
-      id: 'sha256:1',
-      tags: ['t:1'],
-      labels: { [labels.context]: fingerprint },
-      sizeBytes: 1,
-      user: '',
-      createdAt: 0,
-    })
-    const now = await contextFingerprint(options)
-    assert.is((await builtImage({ image: async () => image(now) }, options))?.id, 'sha256:1')
-    assert.is(await builtImage({ image: async () => image('old') }, options), undefined)
-    assert.is(await builtImage({ image: async () => undefined }, options), undefined)
-    assert.is(await builtImage({ image: async () => image(now) }, { ...options, noCache: true }), undefined)
     assert.is(await text(await packContext(await readContext(options))).then((all) => all.includes('FROM x')), true)
   }))
 

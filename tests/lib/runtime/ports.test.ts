@@ -2,10 +2,10 @@ import { createServer } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { portOf } from '../../../lib/runtime/docker/failures.ts'
-import { endOf, exitText } from '../../../lib/runtime/ended.ts'
+import { exitText } from '../../../lib/runtime/exit-code.ts'
 import { addressOf, describeHolder, holderOf, portHolder, sameAddress } from '../../../lib/runtime/ports.ts'
 import { readOnlyRuntime } from '../../../lib/runtime/read-only.ts'
-import type { ContainerDetails, ContainerSummary, Runtime } from '../../../lib/runtime/runtime.ts'
+import type { ContainerSummary, Runtime } from '../../../lib/runtime/runtime.ts'
 import { overlaps } from '../../../lib/runtime/subnet.ts'
 import { refusal } from '../../support/refusal.ts'
 
@@ -73,26 +73,7 @@ test('ranges that share an address', () => {
   for (const text of ['', 'x', '10.0.0.0', '10.0.0.0/99', '10.0.0.0/x']) assert.not.ok(overlaps(text, '10.0.0.0/8'))
 })
 
-test('why a container ended', () => {
-  const details = (more: Partial<ContainerDetails>) =>
-    ({
-      name: 'web',
-      state: 'exited',
-      exitCode: 1,
-      restarts: 0,
-      error: '',
-      oomKilled: false,
-      ...more,
-    }) as ContainerDetails
-  assert.is(endOf(details({ state: 'running', exitCode: null })), undefined)
-  assert.is(endOf(details({ exitCode: 0 })), undefined)
-  assert.is(endOf(details({ oomKilled: true }))?.code, 'RUNTIME_OUT_OF_MEMORY')
-  assert.is(endOf(details({ restarts: 5, state: 'restarting' }))?.code, 'RUNTIME_CRASH_LOOP')
-  assert.is(
-    endOf(details({ exitCode: 127, error: 'no such file' }))?.message,
-    'Container "web" ended with exit code 127 (its command was not found): no such file.',
-  )
-  assert.match(endOf(details({ exitCode: 137 }))?.hint ?? '', /memory/)
+test('what an exit code means', () => {
   assert.is(exitText(null), 'no exit code')
   assert.is(exitText(143), 'exit code 143 (SIGTERM)')
 })
