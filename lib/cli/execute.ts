@@ -209,7 +209,7 @@ function exitCodeOf(result: RunResult, signal: AbortSignal): number {
 }
 
 /** Slots: the command line's, else the config's, else one for each processor. */
-export function concurrencyOf(given: Pick<ExecuteOptions, 'options' | 'loaded'>): number {
+function concurrencyOf(given: Pick<ExecuteOptions, 'options' | 'loaded'>): number {
   return given.options.concurrency ?? given.loaded.config.concurrency ?? navigator.hardwareConcurrency
 }
 

@@ -178,7 +178,7 @@ export class ParamReader {
 }
 
 /** Commas separate; `\,` is a comma of the value; nothing at all is an empty list. */
-export function splitList(text: string): readonly string[] {
+function splitList(text: string): readonly string[] {
   if (text === '') return []
   return text.split(/(?<!\\),/).map((item) => item.replaceAll('\\,', ','))
 }

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The root of the installed package: the nearest folder above with a package.json. */
-export function packageRoot(): string {
+function packageRoot(): string {
   let directory = dirname(fileURLToPath(import.meta.url))
   for (;;) {
     try {

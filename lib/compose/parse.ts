@@ -18,7 +18,7 @@ type Yaml = typeof import('yaml')
 let yamlModule: Yaml | undefined
 
 /** The yaml library, loaded when first needed. */
-export async function loadYaml(): Promise<Yaml> {
+async function loadYaml(): Promise<Yaml> {
   yamlModule ??= await import('yaml')
   return yamlModule
 }

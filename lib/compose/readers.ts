@@ -35,7 +35,7 @@ export function unsupportedError(path: string, at: Spot, hint?: string) {
 }
 
 /** A scalar with something in it. */
-export function scalar(node: Node, path: string, wanted = 'text'): ScalarNode {
+function scalar(node: Node, path: string, wanted = 'text'): ScalarNode {
   if (node.kind !== 'scalar' || node.value === null) throw typeError(node, path, wanted)
   return node
 }
@@ -161,7 +161,7 @@ export function record(reader: Reader): Reader {
   }
 }
 
-export function mapping(node: Node, path: string): MapNode {
+function mapping(node: Node, path: string): MapNode {
   if (node.kind !== 'map') throw typeError(node, path, 'a map')
   return node
 }

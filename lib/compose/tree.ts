@@ -69,7 +69,7 @@ function linesOf(source: Source): readonly number[] {
 }
 
 /** Line, column (both from 1) and the line's text at an offset. */
-export function placeAt(source: Source, offset: number): Place {
+function placeAt(source: Source, offset: number): Place {
   const { text } = source
   const at = Math.min(Math.max(offset, 0), text.length)
   const starts = linesOf(source)

@@ -14,7 +14,7 @@ export class GateError extends DevstackError {
   }
 }
 
-export const shownLogLines = 20
+const shownLogLines = 20
 const shownAnswers = 5
 /** An engine that hangs must not keep the failure from being told; one that is only busy is worth the wait. */
 const lookMs = 10_000

@@ -20,7 +20,7 @@ export function running(): NamedProbe<ServiceHandle> {
 }
 
 /** Healthy while the container runs, and once it has ended with exit code 0 where nothing restarts it: a job that is done. */
-export function runningOrDone(): NamedProbe<ServiceHandle> {
+function runningOrDone(): NamedProbe<ServiceHandle> {
   return named(
     (handle) => `state of container ${handle.name}`,
     async (handle, { runtime, signal }) => {

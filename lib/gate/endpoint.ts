@@ -18,7 +18,7 @@ export interface Reach {
   readonly host: string
 }
 
-export const localReach: Reach = {
+const localReach: Reach = {
   prefer: process.platform === 'linux' ? 'address' : 'published',
   host: '127.0.0.1',
 }

@@ -61,7 +61,7 @@ function endpointOrName(handle: ServiceHandle, port: number): { readonly host: s
  * refused`) so that equal failures count as equal answers. Speaks plain HTTP, and HTTPS without checking the certificate:
  * a development stack's are its own.
  */
-export async function get(
+async function get(
   url: string,
   options: {
     readonly method?: string

@@ -28,7 +28,7 @@ export type Doom =
     }
 
 /** This many ends within one wait are a crash loop. */
-export const crashLoop = 3
+const crashLoop = 3
 
 export interface LifelineOptions {
   readonly runtime: Runtime

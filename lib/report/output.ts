@@ -2,7 +2,7 @@
 import { visibleText } from './width.ts'
 
 /** Longest line kept, in UTF-16 units; what is beyond is counted and left out. */
-export const longestLine = 4096
+const longestLine = 4096
 
 export interface LineBuffer {
   /** Takes a chunk; gives the lines that it completed. */

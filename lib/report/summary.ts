@@ -18,7 +18,7 @@ export function formatEnd(view: RunView, paint: Paint = createPaint(false)): str
 }
 
 /** Each failed node once: message, place, autopsy or last output, remedy. What two of them say alike is said once. */
-export function formatFailures(view: RunView, paint: Paint = createPaint(false)): string[] {
+function formatFailures(view: RunView, paint: Paint = createPaint(false)): string[] {
   const lines: string[] = []
   const failed = [...view.nodes.values()].filter((node) => node.state.is === 'failed' || node.aftermath.length > 0)
   const told = new Map<string, string>()
@@ -113,7 +113,7 @@ function remedy(error: ErrorFact, paint: Paint): string[] {
 const words = { succeeded: 'succeeded', failed: 'failed', cancelled: 'cancelled' } as const
 
 /** Totals, time beside the critical path, and what to do next. */
-export function formatSummary(view: RunView, paint: Paint = createPaint(false)): string[] {
+function formatSummary(view: RunView, paint: Paint = createPaint(false)): string[] {
   const { finished } = view
   if (!finished) return []
   const mark = { succeeded: paint.green('✔'), failed: paint.red('✖'), cancelled: paint.yellow('⊘') }[finished.state]

@@ -41,7 +41,7 @@ const fileSchema = z.object({
 })
 export type FileManifest = z.infer<typeof fileSchema>
 
-export const manifestSchema = z.object({
+const manifestSchema = z.object({
   format: z.literal(1),
   id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/),
   project: z.string(),

@@ -114,7 +114,7 @@ export async function loginOf(settings: DataSettings): Promise<Login> {
 }
 
 /** What was applied, in the order in which it was; nothing where the table is not there yet. */
-export async function readApplied(client: Client): Promise<readonly AppliedMigration[]> {
+async function readApplied(client: Client): Promise<readonly AppliedMigration[]> {
   const { rows: found } = await client.query<{ there: boolean }>(
     `SELECT to_regclass('public.${tableName}') IS NOT NULL AS there`,
   )

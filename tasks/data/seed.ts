@@ -134,7 +134,7 @@ async function countChanges(client: { query(text: string): Promise<{ rows: unkno
 }
 
 /** The seed files in the order of their names. Throws SEEDS_MISSING when there are none. */
-export function seedFiles(settings: Pick<DataSettings, 'seeds' | 'directory'>): readonly string[] {
+function seedFiles(settings: Pick<DataSettings, 'seeds' | 'directory'>): readonly string[] {
   const { seeds } = settings
   const names = existsSync(seeds) ? readdirSync(seeds).filter((name) => name.endsWith('.sql')) : []
   if (names.length > 0) return names.toSorted().map((name) => join(seeds, name))

@@ -23,7 +23,7 @@ export interface Broken {
 }
 
 /** `20261130-110911-4f2a`: names sort by time. */
-export function newId(now: Date = new Date()): string {
+function newId(now: Date = new Date()): string {
   const [date, time] = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').split('T')
   return `${date}-${time}-${randomBytes(2).toString('hex')}`
 }

@@ -71,7 +71,7 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<BaseIm
 }
 
 /** Makes a root file system with mmdebstrap and imports it. Needs root. Gives the image's id. */
-export async function buildBaseImage(options: Omit<BaseImageOptions, 'pull'>): Promise<string> {
+async function buildBaseImage(options: Omit<BaseImageOptions, 'pull'>): Promise<string> {
   const { $, images, host, signal } = options
   const folder = await mkdtemp(join(tmpdir(), 'devstack-base-'))
   const tar = join(folder, 'base.tar')

@@ -17,7 +17,7 @@ import { requestJson } from './http.ts'
 import { serviceNamed } from './rebuild.ts'
 
 /** Node.js's inspector. */
-export const inspectorPort = 9229
+const inspectorPort = 9229
 
 const targetsSchema = z.array(z.object({ title: z.string().optional(), webSocketDebuggerUrl: z.string() })).min(1)
 

@@ -10,7 +10,7 @@ import type { Shell } from 'zx'
 import { DevstackError } from '../../lib/index.ts'
 import { type Host, isDebianFamily } from './host.ts'
 
-export const defaultSocket = '/var/run/docker.sock'
+const defaultSocket = '/var/run/docker.sock'
 const packages = ['docker.io', 'iptables', 'iproute2']
 
 /** What would be done to the machine. `commands` are run in order; `service` says who starts the engine. */

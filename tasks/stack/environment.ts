@@ -51,7 +51,7 @@ export const portNames: Readonly<Record<string, number>> = {
 /** Blocks of ports are this far apart. */
 const blockStep = 50
 const blocks = 60
-export const fileName = '.env.local'
+const fileName = '.env.local'
 
 export interface CheckoutEnvironment {
   /** Every variable the stack needs, written already or not. */
@@ -233,7 +233,7 @@ export function environmentTask(
 }
 
 /** Adds the variables to the file, whole or not at all. Throws ENV_FILE_CHANGED, ENV_FILE_UNWRITABLE. */
-export function writeVariables(file: string, pending: Readonly<Record<string, string>>): void {
+function writeVariables(file: string, pending: Readonly<Record<string, string>>): void {
   const before = existsSync(file)
     ? readFileSync(file, 'utf8')
     : '# Made by devstack for this checkout alone. Keep it out of version control.\n'

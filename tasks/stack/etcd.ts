@@ -87,7 +87,7 @@ export async function readEtcdStatus(target: Address, options: ReadOptions = {})
 }
 
 /** The member list as this member knows it. A linearizable read, so it rejects without a quorum. */
-export async function readEtcdMembers(target: Address, options: ReadOptions = {}): Promise<readonly EtcdMember[]> {
+async function readEtcdMembers(target: Address, options: ReadOptions = {}): Promise<readonly EtcdMember[]> {
   const { members } = await ask(target, '/v3/cluster/member/list', {}, membersSchema, options)
   return members.map((member) => ({
     id: member.ID,
@@ -100,7 +100,7 @@ export async function readEtcdMembers(target: Address, options: ReadOptions = {}
 }
 
 /** Reads a key linearizably, which needs a quorum, and gives the revision. Rejects when there is no quorum. */
-export async function readEtcdRevision(target: Address, options: ReadOptions = {}): Promise<number> {
+async function readEtcdRevision(target: Address, options: ReadOptions = {}): Promise<number> {
   const key = Buffer.from('devstack').toString('base64')
   const range = await ask(target, '/v3/kv/range', { key, limit: '1' }, rangeSchema, options)
   return range.header.revision

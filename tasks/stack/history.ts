@@ -60,7 +60,7 @@ export function appendHistory(file: string, record: HistoryRecord, bound = large
 type Around = Ambient & { readonly signal: AbortSignal }
 
 /** The state of the environment now, given what the services answered. */
-export async function observeState(rows: readonly ServiceRow[], context: Around): Promise<DerivedState> {
+async function observeState(rows: readonly ServiceRow[], context: Around): Promise<DerivedState> {
   const { project, runtime, signal } = context
   const kept =
     existsSync(join(project.directory, '.env.local')) ||

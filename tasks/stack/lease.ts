@@ -50,7 +50,7 @@ export async function leaderHandle(context: Around): Promise<ServiceHandle | und
 }
 
 /** Name of the PostgreSQL leader; `undefined` without a cluster or a leader. */
-export async function leaderOf(context: Around): Promise<string | undefined> {
+async function leaderOf(context: Around): Promise<string | undefined> {
   return (await leaderHandle(context).catch(() => undefined))?.service
 }
 
@@ -59,7 +59,7 @@ const configSchema = z.object({ ttl: z.number().default(30) })
 const shortestLease = 20
 
 /** How long the PostgreSQL leader keeps its role without renewing it; `undefined` without a cluster. */
-export async function leaseMs(context: Around): Promise<number | undefined> {
+async function leaseMs(context: Around): Promise<number | undefined> {
   const { runtime, signal } = context
   const member = (await runningHandles(context)).find(({ service }) => isMember(service))
   if (!member) return undefined

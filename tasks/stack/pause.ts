@@ -97,7 +97,7 @@ async function freeze({ id }: ContainerSummary, { runtime, signal }: Around): Pr
 }
 
 /** etcd first: PostgreSQL that finds no etcd steps down. */
-export async function thaw(containers: readonly ContainerSummary[], context: Around): Promise<void> {
+async function thaw(containers: readonly ContainerSummary[], context: Around): Promise<void> {
   const { runtime, signal } = context
   const frozen = containers.filter(({ state }) => state === 'paused')
   const isConsensus = (one: ContainerSummary): boolean => groupOf(serviceOf(one)) === 'etcd'

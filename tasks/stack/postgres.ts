@@ -19,7 +19,7 @@ function startupMessage(user: string): Buffer {
 }
 
 /** Asks whether PostgreSQL accepts connections. Rejects when there is no server, or when the signal aborts. */
-export function readPostgres(target: Address, options: ReadOptions = {}): Promise<PostgresState> {
+function readPostgres(target: Address, options: ReadOptions = {}): Promise<PostgresState> {
   const { signal } = options
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)

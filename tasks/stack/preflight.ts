@@ -40,7 +40,7 @@ const gib = 2 ** 30
  * What the whole HA stack takes: idle its twelve containers use about 250 MiB and its images about 1 GiB; a failover or a
  * restore takes a multiple of that for a while.
  */
-export const thresholds: Thresholds = {
+const thresholds: Thresholds = {
   node: '22.18.0',
   dockerApi: '1.41',
   podman: '4.0.0',

@@ -13,7 +13,7 @@ import {
 import { record } from './health.ts'
 import { type Around, isMember, type LifecycleOptions, replicated, seconds } from './starting.ts'
 
-export const rebuildParams = z.object({
+const rebuildParams = z.object({
   cache: z.boolean().default(true).describe('take unchanged layers of earlier builds; --no-cache builds all of them'),
   dev: z.boolean().default(false).describe('the image for hot reload, as `dev` uses it'),
   fast: z.boolean().default(false).describe('of the fast mode'),

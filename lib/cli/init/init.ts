@@ -34,7 +34,7 @@ const candidates: Readonly<Record<ImportName, readonly string[]>> = {
 }
 
 /** The files in a folder that could be imported, by source. */
-export async function findImports(directory: string): Promise<ReadonlyMap<ImportName, string>> {
+async function findImports(directory: string): Promise<ReadonlyMap<ImportName, string>> {
   const names = new Set(await readFolder(directory))
   const found = new Map<ImportName, string>()
   for (const source of importNames) {

@@ -216,7 +216,7 @@ export const networkInspect = z.object({
 })
 
 /** GET /volumes */
-export const volumeInspect = z.object({ Name: z.string(), Driver: text, Labels: record, Options: record })
+const volumeInspect = z.object({ Name: z.string(), Driver: text, Labels: record, Options: record })
 export const volumeList = z.object({
   Volumes: z
     .array(volumeInspect)

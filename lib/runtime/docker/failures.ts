@@ -198,7 +198,7 @@ function asRefusal(thrown: unknown): Refusal | undefined {
 const lossCodes = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ENOENT', 'ENOTFOUND', 'EHOSTUNREACH', 'ETIMEDOUT'])
 
 /** The connection broke or could not be made. */
-export function isConnectionLoss(thrown: unknown): boolean {
+function isConnectionLoss(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false
   const { code } = thrown as NodeJS.ErrnoException
   if (code !== undefined && lossCodes.has(code)) return true

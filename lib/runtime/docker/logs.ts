@@ -46,7 +46,7 @@ export function logCalls(session: Session): Pick<Runtime, 'logs'> {
 }
 
 /** Query of GET /containers/{id}/logs. Times go as `seconds.nanoseconds`, the one form that every engine reads. */
-export function logQuery(options: LogOptions): Readonly<Record<string, string | number | boolean | undefined>> {
+function logQuery(options: LogOptions): Readonly<Record<string, string | number | boolean | undefined>> {
   return {
     follow: options.follow === true,
     since: options.since === undefined ? undefined : unixTime(options.since),
@@ -76,7 +76,7 @@ const stamp = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?/
  * Frames to lines. Engines cut lines longer than 16 KiB into several frames and put a timestamp before each piece; the
  * pieces come together again here, with the first one's time. With `raw` (a TTY) a frame may be cut anywhere.
  */
-export function lineJoiner(options: { readonly raw: boolean }): Joiner {
+function lineJoiner(options: { readonly raw: boolean }): Joiner {
   const fresh = () => ({ parts: [] as string[], decoder: new TextDecoder() })
   const open = { stdout: fresh(), stderr: fresh() }
   const close = (stream: 'stdout' | 'stderr'): LogLine => {
