@@ -2,9 +2,10 @@
  * What completion must know of a config, left in `.devstack/completion.json` by whoever loaded it. Read by hand-written
  * checks, since starting zod would cost more than everything else here.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { AnyDefinition } from '../engine/task.ts'
+import { runIds } from '../state/journal-files.ts'
 import { describeParams, optionNames, type Param } from './param.ts'
 
 export interface CompletionParam {
@@ -153,17 +154,8 @@ function readCache(path: string): CompletionCache | undefined {
 
 /** Ids of the latest runs, newest first, for `show`, `resume` and `undo`; empty when there are none. */
 export function recentRuns(stateDirectory: string, most = 20): readonly string[] {
-  return namesIn(join(stateDirectory, 'runs'))
-    .filter((name) => name.endsWith('.jsonl'))
-    .map((name) => name.slice(0, -'.jsonl'.length))
-    .sort()
-    .reverse()
-    .slice(0, most)
-}
-
-function namesIn(folder: string): readonly string[] {
   try {
-    return readdirSync(folder)
+    return runIds(stateDirectory).slice(0, most)
   } catch {
     return []
   }

@@ -17,12 +17,12 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import type { Reporter, RunEvent } from '../engine/events.ts'
 import { DevstackError, messageOf } from '../errors.ts'
+import { journalFile, ownerFile, pruneRuns } from './journal-files.ts'
 import { thisProcess } from './processes.ts'
-import { pruneRuns } from './prune-runs.ts'
 
 export interface JournalOptions {
   /** `.devstack` of the project; made when missing. */
@@ -79,11 +79,10 @@ class FileJournal implements Journal {
   #nextFlush: Promise<void> | undefined
 
   constructor(options: JournalOptions) {
-    const runs = join(options.directory, 'runs')
     this.#options = options
-    this.file = join(runs, `${options.runId}.jsonl`)
+    this.file = journalFile(options.directory, options.runId)
     try {
-      mkdirSync(runs, { recursive: true })
+      mkdirSync(dirname(this.file), { recursive: true })
       this.#descriptor = openSync(this.file, 'ax', 0o600)
       writeFileSync(ownerFile(this.file), JSON.stringify(thisProcess()), { mode: 0o600 })
     } catch (error) {
@@ -184,11 +183,6 @@ class FileJournal implements Journal {
       `The journal ${this.file} can not be written (${reason(error)}): the run goes on, but it can not be resumed or undone.`,
     )
   }
-}
-
-/** The file beside a journal that names the process which writes it. */
-export function ownerFile(journal: string): string {
-  return `${journal}.owner`
 }
 
 /** What may wait a moment: losing it loses a line of the log, never a state. */

@@ -1,12 +1,9 @@
 /** Reads journals back: one run in full, or a line about each. */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, truncateSync } from 'node:fs'
-import { join } from 'node:path'
 import type { RunEvent } from '../engine/events.ts'
 import { DevstackError, formatError, messageOf, toDevstackError } from '../errors.ts'
+import { isAlive, journals } from './journal-files.ts'
 import { parseEvent } from './journal-schema.ts'
-import { isAlive, journals } from './prune-runs.ts'
-
-export { pruneRuns } from './prune-runs.ts'
 
 export interface ReadJournal {
   readonly events: readonly RunEvent[]
@@ -124,11 +121,6 @@ export function listRuns(directory: string): readonly RunInfo[] {
   return journals(directory)
     .map(({ file, runId, modified }) => describe(file, runId, modified))
     .sort((a, b) => b.startedAt - a.startedAt || (a.runId < b.runId ? 1 : -1))
-}
-
-/** The file of a run's journal, whether or not it exists. */
-export function journalFile(directory: string, runId: string): string {
-  return join(directory, 'runs', `${runId}.jsonl`)
 }
 
 function describe(file: string, runId: string, modified: number): RunInfo {
