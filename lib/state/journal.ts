@@ -138,15 +138,17 @@ class FileJournal implements Journal {
     await this.#syncing
     this.#drain()
     const descriptor = this.#descriptor
-    if (descriptor === undefined) return
-    try {
-      // nothing else runs by now, and Node's pool of threads would take longer to begin than this takes
-      fdatasyncSync(descriptor)
-      closeSync(descriptor)
-      this.#descriptor = undefined
-    } catch (error) {
-      this.#giveUp(error)
+    if (descriptor !== undefined) {
+      try {
+        // nothing else runs by now, and Node's pool of threads would take longer to begin than this takes
+        fdatasyncSync(descriptor)
+        closeSync(descriptor)
+        this.#descriptor = undefined
+      } catch (error) {
+        this.#giveUp(error)
+      }
     }
+    // also of a journal that was given up: the run is over, and this process may go on to others
     try {
       unlinkSync(ownerFile(this.file))
     } catch {

@@ -249,6 +249,7 @@ writing('does the same when the disk fills up in the middle, and leaves what can
     const { events } = readJournal(journalFile(directory, 'full'))
     assert.ok(events.length > 20 && events.length < 400, `${events.length} events`)
     assert.equal(events.at(-1), done(events.length - 1))
+    assert.equal(readdirSync(join(directory, 'runs')), ['full.jsonl'], 'nobody is said to write it any more')
   }),
 )
 
