@@ -4,7 +4,7 @@
  * Words are taken literally: nothing in them is expanded, split at blanks or run.
  */
 import type { Names } from '../engine/graph.ts'
-import type { Json, Schema, SchemaIssue } from '../engine/schema.ts'
+import { issuePath, type Json, type Schema, type SchemaIssue } from '../engine/schema.ts'
 import type { Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import { collect, type FoundOption, type Invocation, looksLikeOption, type Options, takeOption } from './args.ts'
@@ -130,7 +130,7 @@ function issueError(
     input,
   }: { readonly task: string; readonly params: readonly Param[]; readonly input: Readonly<Record<string, Json>> },
 ): DevstackError {
-  const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part))
+  const path = issuePath(issue)
   const hint = `"devstack help ${task}" shows its params.`
   const param = params.find((candidate) => candidate.key === path[0])
   if (param === undefined) {
