@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { DevstackError } from '../../errors.ts'
 import { fingerprintOf, packContext, readContext } from '../context.ts'
 import { type BuildOptions, type Image, labels, type Runtime } from '../runtime.ts'
-import { failure } from './failures.ts'
+import { failure, wordsOf } from './failures.ts'
 import type { Session } from './session.ts'
 import { jsonMessages } from './streams.ts'
 
@@ -152,7 +152,6 @@ function buildFailure(name: string, said: string, step: BuildStep | undefined): 
 
 /** A Dockerfile that cannot be read is refused before the first step. */
 function refusedBuild(name: string, told: DevstackError): DevstackError {
-  const { cause } = told
-  const said = typeof cause === 'object' && cause !== null && 'message' in cause ? String(cause.message) : told.message
+  const said = wordsOf(told) ?? told.message
   return buildFailure(name, said.replace(/^\(HTTP code \d+\) .*? - /s, ''), undefined)
 }

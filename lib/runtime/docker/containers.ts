@@ -6,7 +6,7 @@ import type { z } from 'zod'
 import type { ContainerDetails, ContainerSpec, ContainerSummary, Runtime } from '../runtime.ts'
 import * as answers from './answers.ts'
 import { type ConnectOptions, isCode } from './discover.ts'
-import { type Doing, refused } from './failures.ts'
+import { type Doing, refused, wordsOf } from './failures.ts'
 import type { HealthChecks } from './podman-health.ts'
 import type { Session } from './session.ts'
 
@@ -172,7 +172,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
           )
         } catch (thrown) {
           // on cgroup v1 a container that starts processes while it is being frozen thaws again
-          if (tried === 5 || !saidBy(thrown, /unable to freeze/i)) throw thrown
+          if (tried === 5 || !/unable to freeze/i.test(wordsOf(thrown) ?? '')) throw thrown
         }
       }
     },
@@ -322,12 +322,6 @@ async function tolerate(said: RegExp, call: () => Promise<unknown>): Promise<voi
   try {
     await call()
   } catch (error) {
-    if (!saidBy(error, said)) throw error
+    if (!said.test(wordsOf(error) ?? '')) throw error
   }
-}
-
-/** Whether the engine refused with these words. */
-function saidBy(error: unknown, words: RegExp): boolean {
-  const { cause } = error as { cause?: unknown }
-  return typeof cause === 'object' && cause !== null && 'message' in cause && words.test(String(cause.message))
 }

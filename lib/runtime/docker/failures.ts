@@ -171,6 +171,12 @@ export function refused(refusal: Refusal, doing: Doing): DevstackError {
   })
 }
 
+/** What the engine itself said of a call that failed; undefined when it said nothing. */
+export function wordsOf(error: unknown): string | undefined {
+  const { cause } = error as { readonly cause?: unknown }
+  return typeof cause === 'object' && cause !== null && 'message' in cause ? String(cause.message) : undefined
+}
+
 /**
  * The host port that a "port in use" text names: `Bind for 127.0.0.1:80 failed: port is already allocated`,
  * `listen tcp4 127.0.0.1:80: bind: address already in use`.

@@ -6,7 +6,7 @@ import * as answers from './answers.ts'
 import { labelFilter } from './containers.ts'
 import { registryLogin } from './credentials.ts'
 import type { ConnectOptions } from './discover.ts'
-import { type Doing, failure } from './failures.ts'
+import { type Doing, failure, wordsOf } from './failures.ts'
 import type { Session } from './session.ts'
 import { jsonMessages } from './streams.ts'
 
@@ -187,10 +187,7 @@ function progress(message: Readonly<Record<string, unknown>>): PullProgress {
 function pullFailure(reference: string, error: unknown): unknown {
   if (!(error instanceof DevstackError)) return error
   if (error.code === 'RUNTIME_GONE' || error.code === 'RUNTIME_DISK_FULL') return error
-  const { cause } = error
-  const said = (
-    typeof cause === 'object' && cause !== null && 'message' in cause ? String(cause.message) : error.message
-  ).trim()
+  const said = (wordsOf(error) ?? error.message).trim()
   const [why, hint] = reasonOf(said)
   return new DevstackError({
     kind: 'runtime',
@@ -198,7 +195,7 @@ function pullFailure(reference: string, error: unknown): unknown {
     message: `Image "${reference}" cannot be pulled: ${why}.`,
     hint,
     details: [said],
-    cause,
+    cause: error.cause,
   })
 }
 

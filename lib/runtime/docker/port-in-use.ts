@@ -2,7 +2,7 @@
 import { DevstackError } from '../../errors.ts'
 import { describeHolder, holderOf, publishElsewhere } from '../ports.ts'
 import type { ContainerSummary } from '../runtime.ts'
-import { portOf } from './failures.ts'
+import { portOf, wordsOf } from './failures.ts'
 import type { Session } from './session.ts'
 
 interface Context {
@@ -14,7 +14,7 @@ interface Context {
 /** A RUNTIME_PORT_IN_USE with its holder named; any other error as it is. */
 export async function portInUse(error: unknown, { idOrName, session, containers }: Context): Promise<unknown> {
   if (!(error instanceof DevstackError) || error.code !== 'RUNTIME_PORT_IN_USE') return error
-  const said = saidBy(error)
+  const said = wordsOf(error) ?? error.message
   const port = portOf(said)
   if (port === undefined) return error
   const hostIp = /(\d+\.\d+\.\d+\.\d+):\d+/.exec(said)?.[1] ?? '0.0.0.0'
@@ -31,9 +31,4 @@ export async function portInUse(error: unknown, { idOrName, session, containers 
         : `End that process, ${publishElsewhere}.`,
     cause: error.cause,
   })
-}
-
-function saidBy(error: DevstackError): string {
-  const { cause } = error
-  return typeof cause === 'object' && cause !== null && 'message' in cause ? String(cause.message) : error.message
 }
