@@ -1,7 +1,7 @@
 /** etcd 3.5 through its JSON gateway (https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/): numbers come as strings. */
 import { z } from 'zod'
 import type { Answer, Probe, ServiceHandle } from '../../lib/index.ts'
-import { formatEndpoint } from '../../lib/index.ts'
+import { formatEndpoint, messageOf } from '../../lib/index.ts'
 import type { Address, ReadOptions } from './endpoint.ts'
 import { addressesOf, addressOf } from './endpoint.ts'
 import { requestJson } from './http.ts'
@@ -113,7 +113,7 @@ async function readEtcdRevision(target: Address, options: ReadOptions = {}): Pro
 export async function readEtcd(endpoints: readonly Address[], options: ReadOptions = {}): Promise<EtcdView> {
   const statuses = await Promise.all(
     endpoints.map((target) =>
-      readEtcdStatus(target, options).catch((error: unknown) => ({ endpoint: target, error: text(error) })),
+      readEtcdStatus(target, options).catch((error: unknown) => ({ endpoint: target, error: messageOf(error) })),
     ),
   )
   const answered = statuses.filter((status): status is EtcdStatus => !('error' in status))
@@ -199,8 +199,4 @@ async function ask<Out>(
 
 function describeFailure(status: EtcdView['statuses'][number]): string {
   return 'error' in status ? `${formatEndpoint(status.endpoint)} ${status.error}` : ''
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,4 +1,5 @@
 /** `health` and `status`: asks each service what its gate would ask, once. */
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Ambient,
   type Answer,
@@ -123,31 +124,25 @@ export function healthTask(options: HealthOptions): Task<undefined> {
         const late = Date.now() >= until
         if (healthy || !params.wait || late) {
           if (whole(params.services)) await keep('health', rows, context)
-          print(rows, healthy, context)
+          print(rows, { healthy, json: params.json, terminal })
           if (healthy) return
           if (rows.length === 0) throw notUp()
           throw unhealthy(rows, params.wait && late ? params.timeout : undefined)
         }
-        await pause(100, signal)
-      }
-      function print(
-        rows: readonly ServiceRow[],
-        healthy: boolean,
-        { params: { json } }: { params: { json: boolean } },
-      ): void {
-        if (json) {
-          const services = rows.map(({ service, state, healthy: one, detail }) => ({
-            service,
-            state,
-            healthy: one,
-            detail,
-          }))
-          terminal.write(`${JSON.stringify({ healthy, services }, null, 2)}\n`)
-        } else if (rows.length > 0)
-          terminal.write(formatServices(rows, { width: terminal.columns, colors: terminal.colors }))
+        await delay(100, undefined, { signal })
       }
     },
   })
+}
+
+function print(
+  rows: readonly ServiceRow[],
+  { healthy, json, terminal }: Pick<Ambient, 'terminal'> & { readonly healthy: boolean; readonly json: boolean },
+): void {
+  if (json) {
+    const services = rows.map(({ service, state, healthy: one, detail }) => ({ service, state, healthy: one, detail }))
+    terminal.write(`${JSON.stringify({ healthy, services }, null, 2)}\n`)
+  } else if (rows.length > 0) terminal.write(formatServices(rows, { width: terminal.columns, colors: terminal.colors }))
 }
 
 function whole(names: readonly string[] | undefined): boolean {
@@ -188,20 +183,5 @@ export function statusTask(options: HealthOptions): Task<undefined> {
         if (!up) terminal.write('The stack is not up. Start it with: devstack run up\n')
       }
     },
-  })
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason)
-    const abort = (): void => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', abort)
-      resolve()
-    }, ms)
-    signal.addEventListener('abort', abort, { once: true })
   })
 }
