@@ -2,9 +2,10 @@
 import type { Names } from '../engine/graph.ts'
 import type { Json, Schema } from '../engine/schema.ts'
 import type { Lock, Need, Task } from '../engine/task.ts'
+import { quoteWord } from '../report/format.ts'
 import { type CommandEntry, commands, commonOptions, type OptionEntry, optionLabel } from './grammar.ts'
 import { describeParams, type Param } from './param.ts'
-import { formatParams, quoteWord } from './param-words.ts'
+import { formatParams } from './param-words.ts'
 import { expectation, type Shape } from './shape.ts'
 
 const width = 80

@@ -5,7 +5,7 @@ import { isBoolean, type Param } from './param.ts'
 
 /**
  * The words that `readTargets` reads as `input` again: for examples and for the command a person can repeat. Each word is
- * one argument; quote them for a shell with `quoteWord`.
+ * one argument; `quoteWord` quotes it for a shell.
  */
 export function formatParams(params: readonly Param[], input: Readonly<Record<string, Json>>): readonly string[] {
   const options: string[] = []
@@ -35,9 +35,4 @@ function isWord(text: string): boolean {
 
 function scalarText(value: Json): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
-}
-
-/** A word as a POSIX shell reads it back literally. */
-export function quoteWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

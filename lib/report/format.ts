@@ -42,6 +42,11 @@ export function count(amount: number, singular: string, plural = `${singular}s`)
   return `${amount} ${amount === 1 ? singular : plural}`
 }
 
+/** A word as a POSIX shell reads it back literally. */
+export function quoteWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}
+
 const codes = {
   bold: [1, 22],
   dim: [2, 22],

@@ -2,7 +2,7 @@
 import type { ErrorFact } from '../engine/events.ts'
 import { formatPlace } from '../errors.ts'
 import { formatAutopsy } from './autopsy.ts'
-import { count, createPaint, formatDuration, type Paint } from './format.ts'
+import { count, createPaint, formatDuration, type Paint, quoteWord } from './format.ts'
 import { type NodeView, names, type RunView } from './view.ts'
 import { oneLine, visibleText } from './width.ts'
 
@@ -148,8 +148,7 @@ function formatSummary(view: RunView, paint: Paint = createPaint(false)): string
 /** The options that lead to the run's config, for commands to copy. */
 function locating({ started }: RunView): string {
   const { config, cwd } = started?.located ?? {}
-  const quoted = (text: string) => (/^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
-  return `${cwd === undefined ? '' : `-C ${quoted(cwd)} `}${config === undefined ? '' : `--config ${quoted(config)} `}`
+  return `${cwd === undefined ? '' : `-C ${quoteWord(cwd)} `}${config === undefined ? '' : `--config ${quoteWord(config)} `}`
 }
 
 /** Services whose containers a run made or found, when not all of the run's services got ready; a stack that is up is not left over. */

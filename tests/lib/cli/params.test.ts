@@ -4,11 +4,12 @@ import * as assert from 'uvu/assert'
 import { z } from 'zod'
 import { parseArguments } from '../../../lib/cli/args.ts'
 import { describeParams } from '../../../lib/cli/param.ts'
-import { formatParams, quoteWord } from '../../../lib/cli/param-words.ts'
+import { formatParams } from '../../../lib/cli/param-words.ts'
 import { readTargets } from '../../../lib/cli/params.ts'
 import type { Json, Schema } from '../../../lib/engine/schema.ts'
 import { createTask, type Task } from '../../../lib/engine/task.ts'
 import { DevstackError } from '../../../lib/errors.ts'
+import { quoteWord } from '../../../lib/report/format.ts'
 
 const migrate = z.object({
   to: z.string().optional().describe('stop after this version'),
