@@ -33,7 +33,7 @@ export interface RunRecord {
   readonly undoBegun: ReadonlySet<string>
 }
 
-/** The run whose id begins with `id`; the latest one without. Undo runs are found by id alone. */
+/** The run whose id begins or ends with `id`; without one the latest, which may be one that undid another. Throws RUN_NONE, RUN_UNKNOWN, RUN_AMBIGUOUS. */
 export function findRun(loaded: LoadedConfig, id: string | undefined): RunInfo {
   const runs = listRuns(stateOf(loaded))
   if (id === undefined) {
@@ -79,8 +79,8 @@ export function findResumable(loaded: LoadedConfig, id: string | undefined): Run
 }
 
 /**
- * Runs that may be taken back, the newest first; with an id that one alone. Throws RUN_NOT_FOUND, and RUN_RUNNING when the
- * first of them still goes on.
+ * Runs that may be taken back, the newest first; with an id that one alone. Throws as `findRun` does, and RUN_RUNNING when
+ * the first of them still goes on.
  */
 export function findUndoable(loaded: LoadedConfig, id: string | undefined): readonly RunInfo[] {
   const latest = id === undefined ? listRuns(stateOf(loaded)).filter(({ undoes }) => undoes === undefined) : []

@@ -105,15 +105,13 @@ export async function writeInit(plan: InitPlan): Promise<void> {
   }
 }
 
-/** What init did, or with `--dry-run` would do, as text for a person. */
+/** What init did, as text for a person. */
 export function formatInit(plan: InitPlan): string {
-  const total = plan.imported.filter(({ source }) => source !== 'compose')
   const lines = [`Wrote ${plan.file}.`]
   for (const { source, file, tasks } of plan.imported) {
     lines.push(source === 'compose' ? `  ${file}: its services` : `  ${file}: ${tasks} task${tasks === 1 ? '' : 's'}`)
   }
-  if (total.length === 0 && plan.imported.length === 0)
-    lines.push('  There was nothing to import, so it has one task to start from.')
+  if (plan.imported.length === 0) lines.push('  There was nothing to import, so it has one task to start from.')
   if (plan.notes.length > 0) lines.push('', 'To know:', ...plan.notes.map((note) => `  ${note}`))
   lines.push('', 'Next: "devstack list" shows the tasks. Add .devstack/ to .gitignore.')
   return lines.join('\n')
