@@ -45,7 +45,7 @@ function guard(descriptor: 1 | 2): void {
     get(): NodeJS.WriteStream {
       if (known) return known
       known = make.call(process) as NodeJS.WriteStream
-      known.on('error', (error) => closeAfter(descriptor, error))
+      known.on('error', (error) => keepFailure(descriptor, error))
       return known
     },
   })
@@ -58,7 +58,8 @@ export function outputFailure(): DevstackError | undefined {
   return failure
 }
 
-function closeAfter(descriptor: 1 | 2, error: NodeJS.ErrnoException): void {
+/** Of a reader that has gone away nothing need be said. */
+function keepFailure(descriptor: 1 | 2, error: NodeJS.ErrnoException): void {
   if (isClosed(error)) return
   failure ??= new DevstackError({
     kind: 'state',
@@ -92,7 +93,7 @@ class PlainOutput implements OutputStream {
       // somebody else has made this pipe one that does not wait
       if (error.code === 'EAGAIN') return this.#wait(rest)
       this.#state = 'closed'
-      closeAfter(this.#descriptor, error)
+      keepFailure(this.#descriptor, error)
     }
     return true
   }

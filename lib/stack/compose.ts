@@ -120,7 +120,7 @@ export async function loadStack(options: StackOptions, place: StackPlace): Promi
       )
       return Object.fromEntries(
         wanted.map((name) => {
-          const tasks = require(model, services, name)
+          const tasks = serviceNamed(model, services, name)
           return [name, jobs.has(name) ? tasks.completed : tasks.ready]
         }),
       )
@@ -156,7 +156,7 @@ function imageFor(service: ComposeService, reference: string, options: StackOpti
   })
 }
 
-function require(model: ComposeModel, services: ReadonlyMap<string, ServiceTasks>, name: string): ServiceTasks {
+function serviceNamed(model: ComposeModel, services: ReadonlyMap<string, ServiceTasks>, name: string): ServiceTasks {
   const found = services.get(name)
   if (found) return found
   throw new DevstackError({
