@@ -2,7 +2,7 @@
  * A gate asks a probe until it holds or its deadline passes. The contract only; the poll loop is poll.ts, the probes
  * are one file each.
  */
-import type { Gate, GateContext } from '../engine/task.ts'
+import type { Duration, Gate, GateContext } from '../engine/task.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 
 /** One answer of a probe. `detail` is shown while waiting and in the autopsy: `2 of 3 members started`. */
@@ -26,9 +26,9 @@ export interface GateOptions<V> {
   readonly question?: string | ((value: V) => string)
   readonly probe: Probe<V>
   /** Deadline; default 60 s. */
-  readonly within?: number | `${number}${'ms' | 's' | 'm' | 'h'}`
+  readonly within?: Duration
   /** First pause between two attempts; default 50 ms. */
-  readonly every?: number | `${number}${'ms' | 's' | 'm' | 'h'}`
+  readonly every?: Duration
   /** Pauses grow by `backoff` (default 1.2) after `steady` attempts (default 100) up to `atMost` (default 1 s). */
   readonly backoff?: { readonly factor?: number; readonly steady?: number; readonly atMost?: number }
   /** Longest single attempt; default 5 s. */
