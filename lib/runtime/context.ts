@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
+import { lstat, readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -39,14 +39,8 @@ export interface BuildContext {
  */
 export async function readContext(options: BuildOptions): Promise<BuildContext> {
   const directory = resolve(options.context)
-  const stats = await lstat(directory).catch(() => undefined)
-  const isDirectory = stats?.isSymbolicLink()
-    ? await readdir(directory).then(
-        () => true,
-        () => false,
-      )
-    : stats?.isDirectory()
-  if (!isDirectory)
+  const stats = await stat(directory).catch(() => undefined)
+  if (!stats?.isDirectory())
     throw new DevstackError({
       kind: 'runtime',
       code: 'RUNTIME_CONTEXT_MISSING',

@@ -1,6 +1,6 @@
 /** Who holds a port of this machine: a container by the engine's listing, a process by /proc (Linux, proc(5)). */
 import { readdir, readFile, readlink } from 'node:fs/promises'
-import type { ContainerSummary } from './runtime.ts'
+import { type ContainerSummary, labels } from './runtime.ts'
 
 export type PortHolder =
   | { readonly kind: 'container'; readonly name: string; readonly project?: string }
@@ -56,7 +56,7 @@ export async function holderOf(question: {
   for (const container of containers) {
     if (container.state !== 'running' && container.state !== 'paused') continue
     if (!container.ports.some((binding) => binding.hostPort === port && sameAddress(binding.hostIp, hostIp))) continue
-    const project = container.labels['devstack.project'] ?? container.labels['com.docker.compose.project']
+    const project = container.labels[labels.project] ?? container.labels['com.docker.compose.project']
     return { kind: 'container', name: container.name, ...(project !== undefined && { project }) }
   }
   return local ? portHolder(port, hostIp) : { kind: 'unseen' }

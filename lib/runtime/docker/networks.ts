@@ -63,7 +63,7 @@ export function networkCalls(session: Session): Calls {
               EnableIPv6: spec.ipv6 ?? false,
               Labels: spec.labels,
               Options: spec.driverOptions ?? {},
-              ...(spec.subnet && { IPAM: { Driver: 'default', Config: [dropUndefined(pool)] } }),
+              ...(spec.subnet && { IPAM: { Driver: 'default', Config: [pool] } }),
             },
             signal: call?.signal,
             doing,
@@ -205,8 +205,4 @@ async function subnetTaken(
       : 'Choose another subnet; `ip route` shows what is taken.',
     cause: error.cause,
   })
-}
-
-function dropUndefined(object: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined))
 }
