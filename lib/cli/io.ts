@@ -2,6 +2,7 @@
 import { DevstackError, formatError, messageOf } from '../errors.ts'
 import type { OutputStream } from '../report/index.ts'
 import type { Urgency } from '../session/processes.ts'
+import { placeOf } from '../session/shell.ts'
 import { processOutput } from './output.ts'
 
 export interface Io {
@@ -22,14 +23,13 @@ export interface Io {
 }
 
 function escapedError(thrown: unknown): DevstackError {
-  const file = thrown instanceof Error ? /\(?(?:file:\/\/)?(\/[^()\n]+?):(\d+):(\d+)\)?/.exec(thrown.stack ?? '') : null
   return new DevstackError({
     kind: 'task',
     code: 'TASK_ESCAPED_ERROR',
     message: `An error was thrown outside of any task's promise, so the run was ended: ${messageOf(thrown)}`,
     hint: 'Await every promise in `run`, and catch what timers and listeners throw.',
     cause: thrown,
-    ...(file ? { place: { file: file[1]!, line: Number(file[2]), column: Number(file[3]) } } : {}),
+    place: thrown instanceof Error ? placeOf(thrown.stack) : undefined,
   })
 }
 

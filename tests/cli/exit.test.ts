@@ -127,6 +127,7 @@ exits('what is thrown outside of any promise ends the run with its cleanups', as
   const ended = await test.run(['run', 'escaped'])
   assert.is(ended.exitCode, 1)
   assert.match(ended.stdout + ended.stderr, 'thrown by a timer')
+  assert.match(ended.stdout + ended.stderr, /at devstack\.config\.ts:\d+:\d+/)
   assert.equal(marks(test), ['cleaned'])
 })
 
