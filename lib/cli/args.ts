@@ -2,6 +2,8 @@
  * argv -> Invocation. Purely: no config is read, nothing is printed. What stands after a task's name is kept as it was
  * typed until the task's params are known; `readTargets` in params.ts goes on from there.
  */
+import type { FailureMode } from '../engine/scheduler.ts'
+import { parseDuration } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import {
   type CommandEntry,
@@ -16,8 +18,6 @@ import {
   type rendererNames,
   runOptions,
 } from './grammar.ts'
-
-export type FailureMode = 'fail-fast' | 'keep-going' | 'kill'
 
 /** What the options said; what was not given is absent, so that a config's settings can stand in for it. */
 export interface Options {
@@ -220,9 +220,9 @@ function convert(option: OptionEntry, typed: string, text: string): string | num
       return number
     }
     case 'duration': {
-      const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text)
-      if (!match) throw wrong()
-      return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] as 'ms' | 's' | 'm' | 'h']
+      const ms = parseDuration(text)
+      if (ms === undefined) throw wrong()
+      return ms
     }
     case 'size': {
       const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text)

@@ -3,7 +3,7 @@
  * loading zod takes longer than loading the config.
  */
 import { readFileSync } from 'node:fs'
-import { type AnyDefinition, milliseconds } from '../engine/task.ts'
+import { type AnyDefinition, parseDuration } from '../engine/task.ts'
 import { DevstackError, type Place, suggest } from '../errors.ts'
 import type { Config, Pack } from './define.ts'
 
@@ -21,6 +21,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every((item) => typeof item === 'string')
+const isDuration = (value: unknown): boolean => parseDuration(value) !== undefined
 const isWhole = (value: unknown, least: number): boolean => Number.isInteger(value) && (value as number) >= least
 
 const text = is('text', (value) => typeof value === 'string')
@@ -111,15 +112,6 @@ const configChecks: Readonly<Record<keyof Config, Check>> = {
 function isLock(lock: unknown): boolean {
   if (typeof lock === 'string') return lock !== ''
   return isRecord(lock) && typeof lock['name'] === 'string' && isWhole(lock['size'], 1)
-}
-
-function isDuration(value: unknown): boolean {
-  try {
-    milliseconds(value as string)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function isPack(value: unknown): boolean {

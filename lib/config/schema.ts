@@ -1,18 +1,11 @@
 /** The shape of a config as read from a file, checked with zod. */
 import { z } from 'zod'
-import { milliseconds } from '../engine/task.ts'
+import { parseDuration } from '../engine/task.ts'
 import { projectNamePattern } from './check.ts'
 
 const duration = z
   .union([z.number().nonnegative(), z.string()], 'must be a duration such as 250ms, 30s, 5m or 1h')
-  .refine((value) => {
-    try {
-      milliseconds(value as string)
-      return true
-    } catch {
-      return false
-    }
-  }, 'must be a duration such as 250ms, 30s, 5m or 1h')
+  .refine((value) => parseDuration(value) !== undefined, 'must be a duration such as 250ms, 30s, 5m or 1h')
   .meta({ description: 'milliseconds, or a number with a unit: 250ms, 30s, 5m, 1h' })
 
 const strings = z.array(z.string())

@@ -180,19 +180,23 @@ export type AnyDefinition = TaskDefinition<any, any, any, any>
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
 
+/** A duration in milliseconds; `undefined` for anything that is no duration. */
+export function parseDuration(value: unknown): number | undefined {
+  if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? value : undefined
+  const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(value) : null
+  return match ? Number(match[1]) * units[match[2] as keyof typeof units] : undefined
+}
+
 /** A duration in milliseconds. Throws a DevstackError of kind `config` for anything that is no duration. */
 export function milliseconds(duration: Duration | string): number {
-  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
-  const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(duration) : null
-  if (!match) {
-    throw new DevstackError({
-      kind: 'config',
-      code: 'BAD_DURATION',
-      message: `"${String(duration)}" is not a duration.`,
-      hint: 'Write a number with a unit: 250ms, 30s, 5m or 1h.',
-    })
-  }
-  return Number(match[1]) * units[match[2] as keyof typeof units]
+  const ms = parseDuration(duration)
+  if (ms !== undefined) return ms
+  throw new DevstackError({
+    kind: 'config',
+    code: 'BAD_DURATION',
+    message: `"${String(duration)}" is not a duration.`,
+    hint: 'Write a number with a unit: 250ms, 30s, 5m or 1h.',
+  })
 }
 
 /** The locks with their sizes, each once: of one that is named twice the smallest size counts. */
