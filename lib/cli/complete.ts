@@ -3,7 +3,6 @@
  * cache, so that no config is loaded while somebody waits for the Tab key.
  */
 import { dirname, resolve } from 'node:path'
-import { looksLikeOption } from './args.ts'
 import type { CompletionCache, CompletionParam, CompletionTask } from './completion-cache.ts'
 import {
   type CommandEntry,
@@ -14,6 +13,7 @@ import {
   optionsOf,
   runOptions,
 } from './grammar.ts'
+import { looksLikeOption } from './options.ts'
 
 export interface Candidate {
   readonly value: string

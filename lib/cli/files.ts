@@ -1,8 +1,8 @@
 /** Sinks beside the shown one: files the user named, and telemetry that the environment asks for. */
 import { resolve } from 'node:path'
 import type { Sink } from '../report/index.ts'
-import type { Options } from './args.ts'
 import type { Io } from './io.ts'
+import type { Options } from './options.ts'
 
 /** `--junit`, `--trace` and OpenTelemetry, each loaded only when wanted. */
 export async function fileReporters(options: Options, io: Io, warn: (text: string) => void): Promise<readonly Sink[]> {

@@ -6,10 +6,10 @@ import { formatError, toDevstackError } from '../errors.ts'
 import { recoverPacks } from '../session/recover.ts'
 import { newRunId } from '../session/session.ts'
 import { openLocks } from '../state/locks.ts'
-import type { Options } from './args.ts'
 import { lazyRuntime } from './engine.ts'
 import type { Io } from './io.ts'
 import { openSession } from './open.ts'
+import type { Options } from './options.ts'
 
 /** Commands take turns; who waited finds nothing left to do. A failure is a warning: the next run insists on it. */
 export async function mend(

@@ -7,9 +7,9 @@ import type { Runtime } from '../runtime/runtime.ts'
 import { redactorOf } from '../session/secrets.ts'
 import { delaysOf, projectOf, type Session } from '../session/session.ts'
 import { createTerminal } from '../session/terminal.ts'
-import type { Options } from './args.ts'
 import { writeCompletionCache } from './completion-cache.ts'
 import type { Io } from './io.ts'
+import type { Options } from './options.ts'
 
 /** The folder devstack acts in. Throws USAGE_NO_FOLDER when `--cwd` is none. */
 export function directoryOf(options: Options, io: Io): string {

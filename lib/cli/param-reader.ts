@@ -1,9 +1,10 @@
 /** Words behind one task -> its params, coerced but not validated. */
 import type { Json } from '../engine/schema.ts'
 import { type DevstackError, suggest } from '../errors.ts'
-import { looksLikeOption } from './args.ts'
-import { badParam, isBoolean, isRecord, nameOf, optionNames, type Param, usage } from './param.ts'
+import { looksLikeOption } from './options.ts'
+import { badParam, isBoolean, isRecord, nameOf, optionNames, type Param } from './param.ts'
 import { expectation, type Shape, scalarOf } from './shape.ts'
+import { usage } from './usage.ts'
 
 /** Collects what is typed behind one task. */
 export class ParamReader {

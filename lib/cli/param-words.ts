@@ -1,6 +1,6 @@
 /** Params -> words of the command line: the way back. */
 import type { Json } from '../engine/schema.ts'
-import { looksLikeOption } from './args.ts'
+import { looksLikeOption } from './options.ts'
 import { isBoolean, type Param } from './param.ts'
 
 /**

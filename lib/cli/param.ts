@@ -2,6 +2,7 @@
 import type { Json, Schema } from '../engine/schema.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import { expectation, readShape, type Shape } from './shape.ts'
+import { usage } from './usage.ts'
 
 /** One param as the command line knows it. */
 export interface Param {
@@ -113,9 +114,4 @@ function kebab(key: string): string {
     .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
     .replace(/[\s_=]+/g, '-')
     .toLowerCase()
-}
-
-/** An error of the one who typed. */
-export function usage(code: string, message: string, hint?: string): DevstackError {
-  return new DevstackError({ kind: 'usage', code, message, hint })
 }

@@ -7,11 +7,13 @@ import type { Names } from '../engine/graph.ts'
 import { issuePath, type Json, type Schema, type SchemaIssue } from '../engine/schema.ts'
 import type { Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
-import { collect, type FoundOption, type Invocation, looksLikeOption, type Options, takeOption } from './args.ts'
+import type { Invocation } from './args.ts'
 import { commandEntry, optionsOf } from './grammar.ts'
-import { badParam, describeParams, isRecord, nameOf, type Param, usage } from './param.ts'
+import { collect, type FoundOption, looksLikeOption, type Options, takeOption } from './options.ts'
+import { badParam, describeParams, isRecord, nameOf, type Param } from './param.ts'
 import { ParamReader } from './param-reader.ts'
 import { expectation } from './shape.ts'
+import { usage } from './usage.ts'
 
 export interface TaskTarget {
   readonly name: string

@@ -9,8 +9,9 @@ import { mask } from '../report/redact.ts'
 import { maskedValue } from '../session/undo.ts'
 import { journalFile } from '../state/journal-files.ts'
 import { listRuns, type RunInfo, readJournal } from '../state/runs.ts'
-import type { Options } from './args.ts'
+import type { Options } from './options.ts'
 import { type TaskTarget, validateParams } from './params.ts'
+import { usage } from './usage.ts'
 
 export interface RunRecord {
   readonly events: readonly RunEvent[]
@@ -255,8 +256,4 @@ function isMasked(value: Json): boolean {
 
 function stateOf(loaded: LoadedConfig): string {
   return join(loaded.directory, '.devstack')
-}
-
-function usage(code: string, message: string, hint: string): DevstackError {
-  return new DevstackError({ kind: 'usage', code, message, hint })
 }

@@ -3,9 +3,10 @@ import type { ComposeModel } from '../../compose/index.ts'
 import { type LoadedConfig, projectName, readProjectEnvironment } from '../../config/load.ts'
 import { DevstackError } from '../../errors.ts'
 import { stackName } from '../../stack/compose.ts'
-import type { Invocation, Options } from '../args.ts'
+import type { Invocation } from '../args.ts'
 import type { Io } from '../io.ts'
 import { directoryOf, readConfig, readVariables } from '../open.ts'
+import type { Options } from '../options.ts'
 
 /** `devstack compose config`: the resolved model of the files named, of the config's stack, or of the folder's files. */
 export async function command({ options }: Invocation, io: Io): Promise<number> {

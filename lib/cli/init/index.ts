@@ -1,6 +1,7 @@
 /** The command `devstack init`. */
-import type { Options } from '../args.ts'
+
 import type { Io } from '../io.ts'
+import type { Options } from '../options.ts'
 import { formatInit, planInit, writeInit } from './init.ts'
 
 /** Writes the config and says what it was made from; with `--dry-run` or `--schema` only prints. Gives the exit code. */
