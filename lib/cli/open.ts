@@ -1,7 +1,8 @@
 /** From an invocation to a loaded config and a session. */
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { type LoadedConfig, loadConfig, type VariablesReader } from '../config/load.ts'
+import type { VariablesReader } from '../config/environment.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { DevstackError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { redactorOf } from '../session/secrets.ts'

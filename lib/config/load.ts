@@ -1,45 +1,25 @@
-/** Finds the config (cosmiconfig), reads it whole or not at all, and registers its tasks. */
-import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+/** Reads a config whole or not at all, with those it includes, and registers their tasks. */
+import { existsSync, statSync } from 'node:fs'
+import { basename, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseEnv } from 'node:util'
 import { DevstackError, messageOf, type Place } from '../errors.ts'
-import { checkConfig, projectNamePattern } from './check.ts'
+import { checkConfig } from './check.ts'
 import type { Config, Pack, PackContext } from './define.ts'
+import { type ProjectEnvironmentOptions, readProjectEnvironment, usualEnvFiles } from './environment.ts'
+import { configIn, findConfig, readText, rootOf } from './find.ts'
+import { namedByEnvironment, projectName } from './project-name.ts'
 import { Registry } from './registry.ts'
 
-const usualEnvFiles = ['.env', '.env.local']
-const names = ['devstack.config']
-const extensions = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml']
-const fileNames = names.flatMap((name) => extensions.map((extension) => `${name}.${extension}`))
-const searchPlaces = [
-  ...fileNames,
-  'package.json',
-  ...extensions.map((extension) => `.config/devstack.config.${extension}`),
-  ...extensions.map((extension) => `.config/devstack.${extension}`),
-]
-
-export interface LoadOptions {
+export interface LoadOptions extends ProjectEnvironmentOptions {
   /** Where to look, going up; absolute. */
   readonly directory: string
   /** A file named by the user; then nothing is searched. */
   readonly file?: string
-  readonly environment: Readonly<Record<string, string>>
   /** Finds file, line and column in what a config threw. */
   readonly placeOf?: (thrown: unknown, file: string) => Promise<Place>
   /** Makes a pack of compose files, for YAML configs. */
   readonly composePack?: (files: readonly string[]) => Promise<Pack>
-  /** Reads env files that are more than plain `NAME=value` lines; without it Node's own reader does. */
-  readonly readVariables?: VariablesReader
 }
-
-/** Variables of an env file's text. `${NAME}` is looked up in `environment`, then above in the text, then in `earlier` files. */
-export type VariablesReader = (
-  source: { readonly file: string; readonly text: string },
-  environment: Readonly<Record<string, string>>,
-  earlier: Readonly<Record<string, string>>,
-) => Promise<Readonly<Record<string, string>>>
 
 export interface LoadedConfig {
   readonly file: string
@@ -61,7 +41,8 @@ export interface LoadedConfig {
 
 /** The config that applies in `directory`. Throws CONFIG_NOT_FOUND, CONFIG_FAILED, CONFIG_INVALID, CONFIG_SYNTAX. */
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
-  const file = options.file === undefined ? await search(options.directory) : resolve(options.directory, options.file)
+  const file =
+    options.file === undefined ? await findConfig(options.directory) : resolve(options.directory, options.file)
   if (!existsSync(file)) {
     throw new DevstackError({ kind: 'config', code: 'CONFIG_NOT_FOUND', message: `There is no config at ${file}.` })
   }
@@ -160,7 +141,7 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
   })
   for (const [namespace, path] of Object.entries(config.include ?? {})) {
     const target = resolve(directory, path)
-    const included = existsSync(target) && statSync(target).isDirectory() ? findIn(target) : target
+    const included = existsSync(target) && statSync(target).isDirectory() ? configIn(target) : target
     if (included === undefined || !existsSync(included)) {
       throw new DevstackError({
         kind: 'config',
@@ -198,55 +179,6 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
       into,
     )
   }
-}
-
-async function search(directory: string): Promise<string> {
-  // what cosmiconfig would look at first; loading it takes a quarter as long as starting Node
-  const here = fileNames.map((name) => join(directory, name)).find(existsSync)
-  if (here) return here
-  const { cosmiconfig } = await import('cosmiconfig')
-  let found: { filepath: string } | null
-  try {
-    const explorer = cosmiconfig('devstack', {
-      searchPlaces,
-      stopDir: '/',
-      searchStrategy: 'global',
-      cache: false,
-      // only the place is wanted here: reading is ours, so that errors carry line and column
-      loaders: Object.fromEntries([
-        ...['.ts', '.mts', '.js', '.mjs', '.yaml', '.yml', 'noExt'].map((key) => [key, () => ({})]),
-        ['.json', (path: string, text: string) => (basename(path) === 'package.json' ? JSON.parse(text) : {})],
-      ]),
-    })
-    found = await explorer.search(directory)
-  } catch (thrown) {
-    // cosmiconfig looks into package.json for settings of its own, too, and tells no place
-    const { parsePackage } = await import('./plain.ts')
-    for (let at = directory; ; at = dirname(at)) {
-      const file = join(at, 'package.json')
-      if (existsSync(file)) parsePackage(readText(file), file)
-      if (dirname(at) === at) break
-    }
-    throw new DevstackError({ kind: 'config', code: 'CONFIG_SYNTAX', message: messageOf(thrown), cause: thrown })
-  }
-  if (found) return found.filepath
-  throw new DevstackError({
-    kind: 'config',
-    code: 'CONFIG_NOT_FOUND',
-    message: `There is no devstack config in ${directory} or above it.`,
-    hint: 'devstack init writes one.',
-  })
-}
-
-function findIn(directory: string): string | undefined {
-  return searchPlaces
-    .map((place) => join(directory, place))
-    .find((place) => existsSync(place) && basename(place) !== 'package.json')
-}
-
-function rootOf(file: string): string {
-  const directory = dirname(file)
-  return basename(directory) === '.config' ? dirname(directory) : directory
 }
 
 async function read(file: string, options: LoadOptions): Promise<{ config: Config; compose: readonly string[] }> {
@@ -306,89 +238,4 @@ async function loadFailure(thrown: unknown, file: string, options: LoadOptions):
 function importHint(missing: string): string {
   if (/^(?:[./\\]|file:|[A-Za-z]:[\\/])/.test(missing)) return 'Make the file, or correct the import.'
   return `Install it (npm install --save-dev ${missing}) or correct the import.`
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (thrown) {
-    throw new DevstackError({
-      kind: 'config',
-      code: 'CONFIG_UNREADABLE',
-      message: `${file} can not be read: ${messageOf(thrown)}`,
-      cause: thrown,
-    })
-  }
-}
-
-/** COMPOSE_PROJECT_NAME, as docker compose takes it; empty is none. */
-function namedByEnvironment(environment: Readonly<Record<string, string>>): string | undefined {
-  const name = environment['COMPOSE_PROJECT_NAME']
-  if (!name) return undefined
-  if (projectNamePattern.test(name)) return name
-  throw new DevstackError({
-    kind: 'config',
-    code: 'PROJECT_NAME_INVALID',
-    message: `COMPOSE_PROJECT_NAME is "${name}", which can not be a project's name.`,
-    hint: 'It begins with a letter or digit and holds a-z, 0-9, _ and - only.',
-  })
-}
-
-/** `<folder>-<4 hex of its path>`: two checkouts of one repository never share containers. */
-export function projectName(directory: string): string {
-  const folder =
-    basename(directory)
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, '-')
-      .replaceAll(/^-+|-+$/g, '') || 'project'
-  return `${folder.slice(0, 24)}-${createHash('sha256').update(directory).digest('hex').slice(0, 4)}`
-}
-
-/** Lines that every reader of env files takes alike: loading the one of compose files costs more than reading these. */
-const plainVariables = /^(?:#.*|[A-Za-z_]\w*=[^\s'"`#$\\]*|)$/
-
-/** The environment with the files' variables below it, as compose files are given them; a later file wins, a missing one is nothing. */
-export async function readProjectEnvironment(
-  directory: string,
-  files: readonly string[],
-  { environment, readVariables }: Pick<LoadOptions, 'environment' | 'readVariables'>,
-): Promise<Record<string, string>> {
-  const merged: Record<string, string> = {}
-  for (const name of files) {
-    const file = resolve(directory, name)
-    const text = readEnvironmentText(file)
-    if (text === undefined) continue
-    const plain = !readVariables || text.split(/\r?\n/).every((line) => plainVariables.test(line))
-    Object.assign(merged, plain ? parseEnv(text) : await readVariables({ file, text }, environment, merged))
-  }
-  return { ...merged, ...environment }
-}
-
-/** The environment with the variables of a task's own env files below it, read by Node; a later file wins, a missing one is nothing. */
-export function readEnvironment(
-  directory: string,
-  files: readonly string[],
-  environment: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const merged: Record<string, string> = {}
-  for (const name of files) {
-    const text = readEnvironmentText(resolve(directory, name))
-    if (text !== undefined) Object.assign(merged, parseEnv(text))
-  }
-  return { ...merged, ...environment }
-}
-
-function readEnvironmentText(file: string): string | undefined {
-  if (!existsSync(file)) return undefined
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (thrown) {
-    throw new DevstackError({
-      kind: 'config',
-      code: 'ENV_FILE_UNREADABLE',
-      message: `${file} can not be read: ${messageOf(thrown)}`,
-      hint: `Check what it is, who owns it and its mode: ls -ld ${file}`,
-      cause: thrown,
-    })
-  }
 }

@@ -1,7 +1,8 @@
 /** What a run touches: turns the engine's `Host` into processes, locks, files and events. */
 import { existsSync } from 'node:fs'
 import { delimiter, isAbsolute, join, relative, resolve } from 'node:path'
-import { type LoadedConfig, readEnvironment } from '../config/load.ts'
+import { readEnvironment } from '../config/environment.ts'
+import type { LoadedConfig } from '../config/load.ts'
 import type { Registry } from '../config/registry.ts'
 import type { Ambient } from '../context.ts'
 import type { Autopsy, NodeEvent, RunEvent, RunOnlyEvent } from '../engine/events.ts'

@@ -1,5 +1,5 @@
 /** Tasks with `inputs` or `outputs`: skipped while their fingerprint holds, restored from the store when only outputs are gone. */
-import { readEnvironment } from '../config/load.ts'
+import { readEnvironment } from '../config/environment.ts'
 import type { Ambient } from '../context.ts'
 import type { GraphNode } from '../engine/graph.ts'
 import type { AnyContext, Verdict } from '../engine/host.ts'
