@@ -6,6 +6,7 @@ import {
   describeHolder,
   holderOf,
   type Needs,
+  reachOf,
   type ServiceHandle,
   type Task,
   task,
@@ -130,7 +131,7 @@ export function markerTask(ready: Needs): Task<undefined> {
     needs: ready,
     run: async ({ needs, runtime, signal, log }) => {
       const members = Object.values(needs as Record<string, unknown>).filter(isPostgres)
-      const { handle: leader } = await postgresLeader(members, { signal })
+      const { handle: leader } = await postgresLeader(members, { signal, reach: await reachOf(runtime, signal) })
       const token = `${Date.now()}`
       const table = 'CREATE TABLE IF NOT EXISTS devstack_marker (token text PRIMARY KEY, at timestamptz DEFAULT now())'
       await sql(runtime, leader, `${table}; INSERT INTO devstack_marker (token) VALUES ('${token}')`, signal)
