@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ServiceHandle } from '../../../lib/index.ts'
-import { patroniPort } from '../../../tasks/stack/patroni.ts'
+import { patroniPort, postgresPort } from '../../../tasks/stack/patroni.ts'
 import { markerTask } from '../../../tasks/stack/setup.ts'
 import { fakeHttp, handleOf, probeContext } from './fake.ts'
 
@@ -23,6 +23,7 @@ async function mark(options: {
   await using server = await fakeHttp({ '/cluster': cluster })
   const handles = ['postgres1', 'postgres2'].map((service) => ({
     ...handleOf(service, patroniPort, server.port),
+    ports: [patroniPort, postgresPort].flatMap((port) => handleOf(service, port, server.port).ports),
     addresses: options.addresses ?? {},
   }))
   let asked = 0
@@ -51,5 +52,27 @@ test('the leader is asked the way this engine is reached', async () => {
   })
   assert.equal(said, ['a row written on postgres1 was read on 1 replicas'])
 })
+
+test('a cancelled run ends while a replica is waited for', async () => {
+  const controller = new AbortController()
+  const reason = new Error('Ctrl-C')
+  let asked = 0
+  const count = () => {
+    asked += 1
+    if (asked === 2) controller.abort(reason)
+    return '0'
+  }
+  await refused(mark({ signal: controller.signal, count }), reason)
+  assert.is(asked, 2)
+})
+
+async function refused(promise: Promise<unknown>, reason: Error): Promise<void> {
+  const thrown = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  // a pause that is broken off wraps the reason
+  assert.is(thrown instanceof Error && thrown.name === 'AbortError' ? thrown.cause : thrown, reason)
+}
 
 test.run()
