@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { checksum } from '../engine/checksum.ts'
-import { workingDirectory } from '../session/host.ts'
+import { workingDirectory } from '../session/task-context.ts'
 import { type FileHashes, openFiles } from '../state/files.ts'
 import type { Prepared } from './prepare.ts'
 
