@@ -69,6 +69,16 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
       call.allow,
     )
 
+  /** Runs a call; when a published port is in use, its error says by what. */
+  const namingPorts = async (idOrName: string, signal: AbortSignal | undefined, call: () => Promise<unknown>) => {
+    try {
+      await call()
+    } catch (error) {
+      const { portInUse } = await import('./port-in-use.ts')
+      throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, { signal }) })
+    }
+  }
+
   const calls: Calls = {
     async containers(filter, call) {
       const doing = { what: 'Listing containers' }
@@ -143,12 +153,9 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     },
 
     async start(idOrName, call) {
-      try {
-        await post(idOrName, { verb: 'Starting', at: '/start', signal: call?.signal })
-      } catch (error) {
-        const { portInUse } = await import('./port-in-use.ts')
-        throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, call) })
-      }
+      await namingPorts(idOrName, call?.signal, () =>
+        post(idOrName, { verb: 'Starting', at: '/start', signal: call?.signal }),
+      )
     },
 
     async stop(idOrName, stop) {
@@ -182,17 +189,10 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
     },
 
     async restart(idOrName, restart) {
-      try {
-        await post(idOrName, {
-          verb: 'Restarting',
-          at: '/restart',
-          query: { t: seconds(restart?.graceMs) },
-          signal: restart?.signal,
-        })
-      } catch (error) {
-        const { portInUse } = await import('./port-in-use.ts')
-        throw await portInUse(error, { idOrName, session, containers: () => calls.containers({}, restart) })
-      }
+      const query = { t: seconds(restart?.graceMs) }
+      await namingPorts(idOrName, restart?.signal, () =>
+        post(idOrName, { verb: 'Restarting', at: '/restart', query, signal: restart?.signal }),
+      )
     },
 
     async wait(idOrName, call) {
