@@ -2,9 +2,9 @@
 
 import { access } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { z } from 'zod'
-import type { ContainerDetails, ContainerSpec, ContainerSummary, Runtime } from '../runtime.ts'
+import type { ContainerSpec, Runtime } from '../runtime.ts'
 import * as answers from './answers.ts'
+import { detailsOf, type Inspected, summaryOf } from './container-answers.ts'
 import { type ConnectOptions, isCode } from './discover.ts'
 import { type Doing, refused, wordsOf } from './failures.ts'
 import type { HealthChecks } from './podman-health.ts'
@@ -89,20 +89,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         signal: call?.signal,
         doing,
       })
-      return answers.read(answers.containerList, text, doing).map(
-        (one): ContainerSummary => ({
-          id: one.Id,
-          name: (one.Names?.[0] ?? one.Id).replace(/^\//, ''),
-          image: answers.familiar(one.Image),
-          imageId: answers.digest(one.ImageID),
-          state: answers.containerState(one.State),
-          status: one.Status,
-          labels: one.Labels,
-          addresses: one.NetworkSettings?.Networks ?? {},
-          ports: answers.publishedPorts(one.Ports),
-          createdAt: one.Created * 1000,
-        }),
-      )
+      return answers.read(answers.containerList, text, doing).map(summaryOf)
     },
 
     async inspect(idOrName, call) {
@@ -114,14 +101,14 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
       }
       const found = await look()
       if (!found) return undefined
-      const seen = details(found)
+      const seen = detailsOf(found)
       if (session.kind !== 'podman' || seen.state !== 'running' || !found.Config.Healthcheck?.Test?.length) return seen
       const run = await healthChecks()
       const intervalMs = (found.Config.Healthcheck.Interval ?? 0) / 1e6 || 30_000
       const due = { id: seen.id, status: seen.health?.status ?? 'none', intervalMs }
       if (!(await run?.run(due, call?.signal))) return seen
       const after = await look()
-      return after && details(after)
+      return after && detailsOf(after)
     },
 
     async create(spec, call) {
@@ -273,48 +260,6 @@ async function checkMounts(spec: ContainerSpec, doing: Doing): Promise<void> {
     )
     if (!there) throw refused({ status: 400, message: `bind source path does not exist: ${mount.source}` }, doing)
   }
-}
-
-type Inspected = z.output<typeof answers.containerInspect>
-
-/** An inspection in our nouns. */
-function details(found: Inspected): ContainerDetails {
-  const { State: state } = found
-  const current = answers.containerState(state.Status)
-  const health = state.Health ?? state.Healthcheck
-  const { Test: test, Timeout: timeout } = found.Config.Healthcheck ?? {}
-  const policy = found.HostConfig?.RestartPolicy
-  return {
-    id: found.Id,
-    name: found.Name.replace(/^\//, ''),
-    image: answers.familiar(found.Config.Image),
-    imageId: answers.digest(found.Image),
-    state: current,
-    status: state.Status,
-    labels: found.Config.Labels,
-    addresses: found.NetworkSettings?.Networks ?? {},
-    ports: answers.inspectedPorts(found.NetworkSettings?.Ports ?? {}),
-    createdAt: answers.instant(found.Created),
-    pid: state.Pid,
-    exitCode: current === 'exited' || current === 'dead' || current === 'restarting' ? state.ExitCode : null,
-    oomKilled: state.OOMKilled ?? false,
-    restarts: found.RestartCount,
-    startedAt: answers.instant(state.StartedAt),
-    finishedAt: answers.instant(state.FinishedAt),
-    ...(health && { health: { status: healthStatus(health.Status), lastOutput: health.Log.at(-1)?.Output ?? '' } }),
-    error: state.Error,
-    ...(test?.length && { healthcheck: { test, ...(timeout && { timeoutMs: Math.round(timeout / 1e6) }) } }),
-    ...(policy?.Name && {
-      restartPolicy: {
-        name: policy.Name,
-        ...(policy.MaximumRetryCount && { maximumRetries: policy.MaximumRetryCount }),
-      },
-    }),
-  }
-}
-
-function healthStatus(said: string): 'starting' | 'healthy' | 'unhealthy' | 'none' {
-  return said === 'starting' || said === 'healthy' || said === 'unhealthy' ? said : 'none'
 }
 
 /** Runs a call; a refusal that says the state is already the wanted one is success. */
