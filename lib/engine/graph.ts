@@ -3,7 +3,7 @@
  * its own between the two tasks, so that scheduler and reporters know one kind of waiting only.
  */
 import { DevstackError, suggest } from '../errors.ts'
-import { describeIssue, issuePath } from './schema.ts'
+import { defaultsOf, givenParams, type Params, validParams } from './params.ts'
 import type { AnyDefinition, Edge, Need, Task, TaskReference } from './task.ts'
 
 export interface NodeNeed {
@@ -20,7 +20,7 @@ export interface GraphNode {
   readonly name: string
   readonly task: Task
   readonly definition: AnyDefinition
-  readonly params: Readonly<Record<string, unknown>>
+  readonly params: Params
   readonly needs: readonly NodeNeed[]
   /** Set on a node that only holds an edge back until its gates hold. */
   readonly edge?: Edge
@@ -47,7 +47,7 @@ export interface Names {
 export interface Target {
   readonly task: Task
   /** Checked and defaulted already. */
-  readonly params?: Readonly<Record<string, unknown>>
+  readonly params?: Params
 }
 
 /** The text of a param as ids may show it: the text itself, or one without what is secret in it. */
@@ -101,7 +101,7 @@ class Building {
   }
 
   /** Adds a target, its params checked already, and everything it needs. Gives its id. */
-  async add(target: Task, params: GraphNode['params']): Promise<string> {
+  async add(target: Task, params: Params): Promise<string> {
     const root = this.#enter(target, this.#nameOf(target, 'task'), params, await defaultsOf(target.definition, params))
     for (let frame = this.#stack.at(-1); frame; frame = this.#stack.at(-1)) {
       if (!frame.pending) {
@@ -141,7 +141,7 @@ class Building {
   }
 
   /** The node of this task with these params; a new one comes to the top of the stack. */
-  #enter(task: Task, name: string, params: GraphNode['params'], defaults: GraphNode['params']): GraphNode {
+  #enter(task: Task, name: string, params: Params, defaults: Params): GraphNode {
     const id = this.#idOf(name, params, defaults)
     const known = this.nodes.get(id) ?? this.#open.get(id)
     if (known && known.task !== task) throw sameName(id)
@@ -153,7 +153,7 @@ class Building {
     return node
   }
 
-  #idOf(name: string, params: GraphNode['params'], defaults: GraphNode['params']): string {
+  #idOf(name: string, params: Params, defaults: Params): string {
     const given = givenParams(params, defaults)
     if (given.length === 0) return name
     const exact = nodeId(name, given)
@@ -210,31 +210,8 @@ function waitsAlike(a: Edge, b: Edge): boolean {
   )
 }
 
-/** The params that are not at their defaults, as JSON: the same task with the same ones is one node. */
-function givenParams(params: GraphNode['params'], defaults: GraphNode['params']): [key: string, text: string][] {
-  return Object.keys(params).flatMap((key) => {
-    const text = JSON.stringify(params[key])
-    return text === undefined || text === JSON.stringify(defaults[key]) ? [] : [[key, text]]
-  })
-}
-
 function nodeId(name: string, given: readonly (readonly [key: string, text: string])[]): string {
   return `${name}(${given.map(([key, text]) => `${key}=${text}`).join(', ')})`
-}
-
-/** What the schema adds to the params that it requires. */
-async function defaultsOf(
-  { params: schema }: AnyDefinition,
-  params: GraphNode['params'],
-): Promise<GraphNode['params']> {
-  if (!schema) return {}
-  const { validate } = schema['~standard']
-  const bare = await validate({})
-  if (!bare.issues) return bare.value as GraphNode['params']
-  const required = new Set(bare.issues.map((issue) => issuePath(issue)[0]))
-  const result = await validate(Object.fromEntries(Object.entries(params).filter(([key]) => required.has(key))))
-  if (result.issues) return {}
-  return Object.fromEntries(Object.entries(result.value as object).filter(([key]) => !required.has(key)))
 }
 
 function needsOf(node: GraphNode, needs: Readonly<Record<string, Need | undefined>>): [string, Need][] {
@@ -269,39 +246,6 @@ function resolveReference(reference: TaskReference, names: Names, stack: readonl
     message: `Task "${stack.at(-1)?.node.id}" needs "${reference.name}", which is not defined.${suggest(reference.name, names.all())}`,
     hint: 'devstack list --all shows every task.',
   })
-}
-
-async function validParams(
-  name: string,
-  definition: AnyDefinition,
-  params: Readonly<Record<string, unknown>>,
-): Promise<Readonly<Record<string, unknown>>> {
-  const { validate } = definition.params!['~standard']
-  const result = await validate(params)
-  const unfit = (why: string, hint: string): DevstackError =>
-    new DevstackError({
-      kind: 'config',
-      code: 'CONFIG_BAD_PARAMS',
-      message: `The params given to the needed task "${name}" do not fit: ${why}.`,
-      hint,
-    })
-  if (result.issues) {
-    const remedy = 'Give them with after(task, { params: { ... } }), or give the param a default.'
-    throw unfit(result.issues.map(describeIssue).join('; '), remedy)
-  }
-  const value = result.value as Readonly<Record<string, unknown>>
-  for (const key of Object.keys(params)) {
-    if (key in value || params[key] === undefined) continue
-    // a schema that renames it makes something of it; one that drops it does not know it
-    const { [key]: _, ...others } = params
-    const without = await validate(others)
-    if (without.issues || JSON.stringify(without.value) !== JSON.stringify(value)) continue
-    throw unfit(
-      `it has no param "${key}"${suggest(key, Object.keys(value))}`,
-      `devstack help ${name} lists its params.`,
-    )
-  }
-  return value
 }
 
 function sameName(id: string): DevstackError {
