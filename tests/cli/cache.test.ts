@@ -210,11 +210,11 @@ caches('prune removes what was not used for a time, and nothing in a dry run', a
   const twoDaysAgo = Date.now() / 1000 - 2 * 86_400
   utimesSync(join(folder, 'entries', first!), twoDaysAgo, twoDaysAgo)
   const prune = ['cache', 'prune', '--older-than', '24h']
-  assert.match(await test.succeed([...prune, '--dry-run']), '2 entries would be removed')
+  assert.match(await test.succeed([...prune, '--dry-run']), '2 files would be removed')
   const everything = await test.succeed(['cache', 'prune', '--max-size', '0', '--dry-run', '--json'])
   assert.equal(JSON.parse(everything), { bytes: 0, removed: 4 })
   assert.equal(stored(), [2, 2])
-  assert.match(await test.succeed(prune), '2 entries removed')
+  assert.match(await test.succeed(prune), '2 files removed')
   assert.equal(stored(), [1, 1])
   assert.not(readdirSync(join(folder, 'entries')).includes(first!))
 })

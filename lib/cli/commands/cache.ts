@@ -36,8 +36,8 @@ export async function command({ options, operands }: Invocation, io: Io): Promis
     options.json
       ? `${JSON.stringify({ bytes, removed })}\n`
       : dryRun
-        ? `${removed} entries would be removed; ${formatBytes(bytes)} would be left.\n`
-        : `${removed} entries removed; ${formatBytes(bytes)} are left.\n`,
+        ? `${removed} files would be removed; ${formatBytes(bytes)} would be left.\n`
+        : `${removed} files removed; ${formatBytes(bytes)} are left.\n`,
   )
   return 0
 }
@@ -54,7 +54,10 @@ function sizeOf(directory: string): number {
   try {
     return readdirSync(directory, { withFileTypes: true, recursive: true })
       .filter((entry) => entry.isFile())
-      .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
+      .reduce(
+        (sum, entry) => sum + (statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0),
+        0,
+      )
   } catch {
     return 0
   }
