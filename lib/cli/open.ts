@@ -16,7 +16,12 @@ import type { Options } from './options.ts'
 export function directoryOf(options: Options, io: Io): string {
   const directory = resolve(io.cwd, options.cwd ?? '.')
   if (options.cwd !== undefined && !(existsSync(directory) && statSync(directory).isDirectory())) {
-    throw new DevstackError({ kind: 'usage', code: 'USAGE_NO_FOLDER', message: `There is no folder ${directory}.` })
+    throw new DevstackError({
+      kind: 'usage',
+      code: 'USAGE_NO_FOLDER',
+      message: `There is no folder ${directory}.`,
+      hint: `-C counts from ${io.cwd}.`,
+    })
   }
   return directory
 }

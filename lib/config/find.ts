@@ -74,6 +74,7 @@ export function readText(file: string): string {
       kind: 'config',
       code: 'CONFIG_UNREADABLE',
       message: `${file} can not be read: ${messageOf(thrown)}`,
+      hint: `Check what it is, who owns it and its mode: ls -ld ${file}`,
       cause: thrown,
     })
   }

@@ -44,7 +44,12 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const file =
     options.file === undefined ? await findConfig(options.directory) : resolve(options.directory, options.file)
   if (!existsSync(file)) {
-    throw new DevstackError({ kind: 'config', code: 'CONFIG_NOT_FOUND', message: `There is no config at ${file}.` })
+    throw new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_NOT_FOUND',
+      message: `There is no config at ${file}.`,
+      hint: 'Without --config the nearest one is taken: devstack doctor says which.',
+    })
   }
   const { config, compose } = await read(file, options)
   const directory = rootOf(file)
@@ -147,6 +152,7 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
         kind: 'config',
         code: 'CONFIG_INCLUDE_NOT_FOUND',
         message: `The include "${namespace}" of ${file} names ${target}, where there is no config.`,
+        hint: 'Name a folder that has a config of its own, or the config itself.',
       })
     }
     if (including.includes(included)) {

@@ -82,7 +82,11 @@ configs('--config and -C count wherever they stand, and the printed command to g
   assert.match(await test.succeed(['run', 'a', '-C', 'sub', '--verbose']), 'from sub')
   assert.match(await test.succeed(['plan', 'c', '-C', 'sub']), 'c')
   assert.match(await test.succeed(['plan', 'multi', '--config', 'other.yaml']), 'multi')
-  assert.match(await test.refused(['run', 'a', '--config', 'nope.yaml']), 'There is no config at')
+  assert.match(
+    await test.refused(['run', 'a', '--config', 'nope.yaml']),
+    /There is no config at .*\n.*Without --config/,
+  )
+  assert.match(await test.refused(['list', '-C', 'nope']), /There is no folder .*\n.*-C counts from/)
   assert.match(await test.refused(['run', 'nope', '--config', 'other.yaml']), 'There is no task "nope"')
   const failed = await test.run(['run', 'again', '--config', 'other.yaml'])
   assert.match(failed.stdout, /devstack show --config other\.yaml \S+/)

@@ -148,6 +148,7 @@ async function readFolder(directory: string): Promise<readonly string[]> {
       kind: 'usage',
       code: 'FOLDER_UNREADABLE',
       message: `The folder ${directory} can not be read: ${messageOf(cause)}`,
+      hint: `Check what it is, who owns it and its mode: ls -ld ${directory}`,
       cause,
     })
   }
