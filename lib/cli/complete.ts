@@ -75,75 +75,77 @@ export function complete(
 
 const none: Completion = { candidates: [], paths: 'none' }
 
-function completeTasks(
-  words: readonly string[],
-  current: string,
-  given: { readonly tasks: readonly CompletionTask[]; readonly options: readonly OptionEntry[] },
-): Completion {
-  const names = taskCandidates(given.tasks)
-  const find = (word: string) => given.tasks.find((task) => task.name === word || task.aliases?.includes(word))
-  let task: CompletionTask | undefined
-  let filled = 0
-  let pending: CompletionParam | OptionEntry | undefined
-  let used: string[] = []
-  for (const word of words) {
-    if (pending) {
-      pending = undefined
-      continue
-    }
-    const taking = task?.params?.filter((param) => param.positional) ?? []
-    const rest = taking[filled]?.positional === 'rest' && filled > 0 && used.includes('rest')
-    if (rest) continue
-    if (word === '--') {
-      task = undefined
-      continue
-    }
-    if (task === undefined) {
-      task = find(word)
-      filled = 0
-      used = []
-      continue
-    }
-    if (looksLikeOption(word)) {
-      const base = word.split('=', 1)[0]!
-      used.push(base)
-      const param = task.params?.find((candidate) => candidate.names.includes(base))
-      const option = param
-        ? undefined
-        : given.options.find((one) => `--${one.name}` === base || `-${one.short}` === base)
-      const takes = param ? param.takesValue : option !== undefined && option.value.kind !== 'flag'
-      if (takes && !word.includes('=')) pending = param ?? option
-      continue
-    }
-    const slot = taking[filled]
-    if (slot === undefined) {
-      const next = find(word)
-      if (next) {
-        task = next
-        filled = 0
-        used = []
-      }
-    } else if (slot.positional === 'rest') {
-      used.push('rest')
-    } else if (!slot.many) {
-      filled += 1
-    }
+interface GivenWords {
+  readonly tasks: readonly CompletionTask[]
+  readonly options: readonly OptionEntry[]
+}
+
+/** What the words before the one that is being typed say. */
+interface Typed {
+  /** The task whose params come next. */
+  readonly task?: CompletionTask | undefined
+  /** How many of its positional params have their word. */
+  readonly filled: number
+  /** Whether the words are those of a param that takes all from there on. */
+  readonly resting: boolean
+  /** Its options so far. */
+  readonly used: readonly string[]
+  /** The option whose value comes next. */
+  readonly pending?: CompletionParam | OptionEntry | undefined
+}
+
+const nothingTyped: Typed = { filled: 0, resting: false, used: [] }
+
+function readTasks(words: readonly string[], given: GivenWords): Typed {
+  let typed = nothingTyped
+  for (const word of words) typed = typed.pending ? { ...typed, pending: undefined } : readWord(word, typed, given)
+  return typed
+}
+
+function readWord(word: string, typed: Typed, given: GivenWords): Typed {
+  const { task, filled, resting, used } = typed
+  const named = (): CompletionTask | undefined =>
+    given.tasks.find((one) => one.name === word || one.aliases?.includes(word))
+  const slot = positional(task)[filled]
+  if (resting) return typed
+  if (word === '--') return nothingTyped
+  if (task === undefined) return { ...nothingTyped, task: named() }
+  if (looksLikeOption(word)) {
+    const base = word.split('=', 1)[0]!
+    const param = task.params?.find(({ names }) => names.includes(base))
+    const option = param ? undefined : given.options.find((one) => `--${one.name}` === base || `-${one.short}` === base)
+    const takes = param ? param.takesValue : option !== undefined && option.value.kind !== 'flag'
+    return { ...typed, used: [...used, base], pending: takes && !word.includes('=') ? (param ?? option) : undefined }
   }
+  if (slot === undefined) {
+    const next = named()
+    return next ? { ...nothingTyped, task: next } : typed
+  }
+  if (slot.positional === 'rest') return { ...typed, resting: true }
+  return slot.many ? typed : { ...typed, filled: filled + 1 }
+}
+
+function positional(task: CompletionTask | undefined): readonly CompletionParam[] {
+  return task?.params?.filter((param) => param.positional) ?? []
+}
+
+function completeTasks(words: readonly string[], current: string, given: GivenWords): Completion {
+  const { task, filled, resting, used, pending } = readTasks(words, given)
+  const names = taskCandidates(given.tasks)
   if (pending) return completeValue(pending, current, '')
   if (task === undefined) {
     return looksLikeOption(current) ? starting(current, given.options, []) : matching(current, names)
   }
+  const slot = positional(task)[filled]
+  if (slot && resting) return completeValue(slot, current, '')
   const params = task.params ?? []
   const equals = current.startsWith('--') ? current.indexOf('=') : -1
   if (equals > 0) {
     const base = current.slice(0, equals)
-    const param = params.find((candidate) => candidate.names.includes(base))
-    const option = given.options.find((one) => `--${one.name}` === base)
-    const target = param ?? option
+    const target =
+      params.find((one) => one.names.includes(base)) ?? given.options.find((one) => `--${one.name}` === base)
     return target ? completeValue(target, current.slice(equals + 1), `${base}=`) : none
   }
-  const slot = params.filter((param) => param.positional)[filled]
-  if (used.includes('rest')) return slot ? completeValue(slot, current, '') : none
   if (current.startsWith('-')) {
     const own = params
       .filter((param) => !param.positional && (param.many || !param.names.some((name) => used.includes(name))))

@@ -91,6 +91,14 @@ words("a task's params, their choices and their negation", () => {
 words('behind a rest param nothing of ours is offered', () => {
   assert.equal(values('run exec pg psql -'), [])
   assert.equal(values('run exec pg psql -- u'), [])
+  const alone = {
+    tasks: [
+      { name: 'psql', params: [{ names: ['--words'], takesValue: true, many: true, positional: 'rest' as const }] },
+    ],
+  }
+  for (const line of ['run psql app -', 'run psql app --set=', 'run psql app -- ps']) {
+    assert.equal(complete(line.split(' '), alone).candidates, [], line)
+  }
 })
 
 words('files and folders are left to the shell', () => {
