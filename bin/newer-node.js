@@ -16,14 +16,26 @@ export async function startWithNewerNode(root) {
     process.exitCode = 2
     return
   }
-  const child = spawn(found, ['--', ...process.argv.slice(1)], {
+  try {
+    await run(found)
+  } catch (thrown) {
+    process.stderr.write(
+      `${found} can not be started: ${thrown.message}\n  → npm rebuild node brings it anew; it must be executable here.\n`,
+    )
+    process.exitCode = 2
+  }
+}
+
+async function run(node) {
+  const child = spawn(node, ['--', ...process.argv.slice(1)], {
     stdio: 'inherit',
-    env: { ...process.env, DEVSTACK_NEWER_NODE: found, PATH: `${dirname(found)}:${process.env['PATH'] ?? ''}` },
+    env: { ...process.env, DEVSTACK_NEWER_NODE: node, PATH: `${dirname(node)}:${process.env['PATH'] ?? ''}` },
   })
   // the terminal tells both; anybody else tells only this process
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   process.on('SIGINT', () => {})
-  await new Promise((resolve) => {
+  await new Promise((resolve, reject) => {
+    child.on('error', reject)
     child.on('close', (code, signal) => {
       process.exitCode = code ?? 128 + (constants.signals[signal] ?? 0)
       resolve(undefined)
