@@ -134,13 +134,13 @@ async function endAll(targets: () => number[], delays: StopDelays, urgency: Urge
   ] as const
   for (const [index, { signal, ms }] of steps.entries()) {
     if (index < urgency.level) continue
-    const until = Date.now() + ms
+    const until = performance.now() + ms
     for (let first = true; ; first = false) {
       const alive = targets()
       if (alive.length === 0) return
       // a new process may appear between two looks, so the last step asks each time
       if (first || signal === 'SIGKILL') for (const id of alive) send(id, signal)
-      if (Date.now() >= until || (signal !== 'SIGKILL' && urgency.level > index)) break
+      if (performance.now() >= until || (signal !== 'SIGKILL' && urgency.level > index)) break
       await sleep(20)
     }
   }

@@ -108,9 +108,9 @@ export async function setArchiving(
       hint: 'The password of its REST API is PATRONI_PASSWORD in .env.local.',
     })
   }
-  const until = Date.now() + 30_000
+  const until = performance.now() + 30_000
   while ((await archives(cluster, working)) !== on) {
-    if (Date.now() > until) {
+    if (performance.now() > until) {
       throw new DevstackError({
         kind: 'timeout',
         code: 'ARCHIVING_NOT_SET',

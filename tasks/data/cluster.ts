@@ -46,7 +46,7 @@ export async function variablesOf(settings: DataSettings): Promise<Readonly<Reco
 /** Waits for the leader and proves it by asking whether it takes writes. Throws POSTGRES_NO_LEADER after a minute. */
 export async function findCluster(settings: DataSettings, working: Working): Promise<Cluster> {
   const { signal } = working
-  const until = Date.now() + leaderPatience
+  const until = performance.now() + leaderPatience
   const password = (await variablesOf(settings))['POSTGRES_PASSWORD'] ?? ''
   for (let asked = 0; ; asked += 1) {
     let said: string
@@ -62,7 +62,7 @@ export async function findCluster(settings: DataSettings, working: Working): Pro
       if (thrown instanceof DevstackError && thrown.code === 'STACK_NOT_UP') throw thrown
       said = messageOf(thrown)
     }
-    if (Date.now() > until) {
+    if (performance.now() > until) {
       throw new DevstackError({
         kind: 'gate',
         code: 'POSTGRES_NO_LEADER',
@@ -98,14 +98,14 @@ export async function findRedis(
   if (nodes.length === 0) throw notUp()
   const password = (await variablesOf(settings))['REDIS_PASSWORD'] ?? ''
   const reach = await reachOf(runtime, signal)
-  const until = Date.now() + leaderPatience
+  const until = performance.now() + leaderPatience
   for (;;) {
     try {
       const { handle, address } = await redisMaster(nodes, { password, signal, reach })
       return { handle, address, password }
     } catch (thrown) {
       signal.throwIfAborted()
-      if (Date.now() > until) {
+      if (performance.now() > until) {
         throw new DevstackError({
           kind: 'gate',
           code: 'REDIS_NO_MASTER',
@@ -174,7 +174,7 @@ export async function replicasCaughtUp(cluster: Cluster, working: Working): Prom
   return withClient(cluster, { database: 'postgres', signal }, async (client) => {
     const { rows } = await client.query<{ lsn: string }>('SELECT pg_current_wal_flush_lsn()::text AS lsn')
     const lsn = rows[0]!.lsn
-    const until = Date.now() + 30_000
+    const until = performance.now() + 30_000
     for (;;) {
       const { rows: replicas } = await client.query<{ name: string; done: boolean }>(
         'SELECT application_name AS name, coalesce(replay_lsn >= $1::pg_lsn, false) AS done FROM pg_stat_replication',
@@ -184,7 +184,7 @@ export async function replicasCaughtUp(cluster: Cluster, working: Working): Prom
         ({ service }) => !replicas.some(({ name, done }) => done && name === service),
       )
       if (late.length === 0) return { lsn }
-      if (Date.now() > until) {
+      if (performance.now() > until) {
         throw new DevstackError({
           kind: 'timeout',
           code: 'REPLICAS_BEHIND',

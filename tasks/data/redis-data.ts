@@ -149,7 +149,7 @@ async function withLoaded<T>(
 
 async function untilLoaded(working: Working, handle: ServiceHandle, cli: Cli): Promise<void> {
   const { setTimeout: delay } = await import('node:timers/promises')
-  const until = Date.now() + 120_000
+  const until = performance.now() + 120_000
   for (;;) {
     const answer = await cli(['PING']).catch((thrown: unknown) => String(thrown))
     if (answer === 'PONG') return
@@ -163,7 +163,7 @@ async function untilLoaded(working: Working, handle: ServiceHandle, cli: Cli): P
       ],
       signal: working.signal,
     })
-    if (alive.exitCode !== 0 || Date.now() > until) throw scratchRedis(alive.stdout || answer)
+    if (alive.exitCode !== 0 || performance.now() > until) throw scratchRedis(alive.stdout || answer)
     await delay(50, undefined, { signal: working.signal })
   }
 }

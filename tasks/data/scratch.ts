@@ -101,7 +101,7 @@ export async function untilAnswers(
   { patienceMs = 120_000 }: { readonly patienceMs?: number } = {},
 ): Promise<void> {
   const { runtime, signal } = working
-  const until = Date.now() + patienceMs
+  const until = performance.now() + patienceMs
   for (;;) {
     try {
       return await withClient(server, { database: 'postgres', signal }, async (client) => {
@@ -110,7 +110,7 @@ export async function untilAnswers(
     } catch (thrown) {
       signal.throwIfAborted()
       const details = await runtime.inspect(server.handle.id, { signal })
-      if (details?.state === 'running' && Date.now() < until) {
+      if (details?.state === 'running' && performance.now() < until) {
         await delay(100, undefined, { signal })
         continue
       }

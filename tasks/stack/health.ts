@@ -117,11 +117,11 @@ export function healthTask(options: HealthOptions): Task<undefined> {
     }),
     run: async (context) => {
       const { params, terminal, signal } = context
-      const until = Date.now() + params.timeout * 1000
+      const until = performance.now() + params.timeout * 1000
       for (;;) {
         const rows = await readHealth(context, options, params.services)
         const healthy = rows.length > 0 && rows.every((row) => row.healthy)
-        const late = Date.now() >= until
+        const late = performance.now() >= until
         if (healthy || !params.wait || late) {
           if (whole(params.services)) await keep('health', rows, context)
           print(rows, { healthy, json: params.json, terminal })
