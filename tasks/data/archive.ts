@@ -115,7 +115,7 @@ export async function setArchiving(
         kind: 'timeout',
         code: 'ARCHIVING_NOT_SET',
         message: `${cluster.handle.service} did not take over archive_command within 30 s.`,
-        hint: `See why with: devstack run logs --services ${cluster.handle.service}`,
+        hint: `See why with: devstack run logs ${cluster.handle.service}`,
       })
     }
     await delay(200, undefined, { signal })

@@ -189,7 +189,7 @@ export async function replicasCaughtUp(cluster: Cluster, working: Working): Prom
           kind: 'timeout',
           code: 'REPLICAS_BEHIND',
           message: `${late.map(({ service }) => service).join(', ')} did not replay ${lsn} within 30 s.`,
-          hint: `See why with: devstack run logs --services ${late[0]!.service}`,
+          hint: `See why with: devstack run logs ${late[0]!.service}`,
         })
       }
       await delay(50, undefined, { signal })

@@ -158,7 +158,7 @@ function unhealthy(rows: readonly ServiceRow[], waited: number | undefined): Dev
     message: `${bad.length} of ${rows.length} services ${bad.length === 1 ? 'is' : 'are'} unhealthy${waited === undefined ? '' : ` after ${waited} s`}: ${names}.`,
     hint: bad.some(({ state }) => state === 'paused')
       ? 'What is paused goes on with: devstack run resume'
-      : `See why with: devstack run logs --services ${bad[0]!.service}`,
+      : `See why with: devstack run logs ${bad[0]!.service}`,
   })
 }
 
