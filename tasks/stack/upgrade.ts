@@ -9,10 +9,12 @@ import {
   messageOf,
   type Needs,
   reachOf,
+  type ServiceHandle,
   type Task,
   task,
   z,
 } from '../../lib/index.ts'
+import type { Address } from './endpoint.ts'
 import { chosen, projectContainers, runningHandles, serviceOf } from './handles.ts'
 import { record } from './health.ts'
 import { requestJson } from './http.ts'
@@ -192,7 +194,7 @@ async function leads(name: string, context: Working): Promise<void> {
 
 async function rollRedis(services: readonly string[], options: Roll, context: Working): Promise<void> {
   if (services.length === 0) return
-  const { runtime, signal, log } = context
+  const { runtime, signal } = context
   const password = await options.redisPassword()
   const reach = await reachOf(runtime, signal)
   const nodes = async () => (await runningHandles(context)).filter(({ service }) => groupOf(service) === 'redis')
@@ -203,39 +205,54 @@ async function rollRedis(services: readonly string[], options: Roll, context: Wo
   if (!services.includes(leading)) return
   const sentinel = (await projectContainers(context)).find((one) => groupOf(serviceOf(one)) === 'sentinel')
   if (sentinel) {
-    const began = performance.now()
-    const until = began + 60_000
-    const target = endpoint(handleOf(sentinel, serviceOf(sentinel)), sentinelPort, reach)
-    for (;;) {
-      const [reply] = await askRedis(target, [['SENTINEL', 'FAILOVER', sentinelGroup]], { password, signal })
-      if (!(reply instanceof RedisError)) break
-      // NOGOODSLAVE right after a replica came back, INPROG while another is under way
-      if (performance.now() > until) {
-        throw new DevstackError({
-          kind: 'gate',
-          code: 'REDIS_FAILOVER_REFUSED',
-          message: `Sentinel does not hand the Redis master over: ${reply.message}.`,
-          hint: 'See how it is with: devstack run health',
-        })
-      }
-      await delay(200, undefined, { signal })
-    }
-    const probe = redisReplication({ password })
-    const moved = async (): Promise<boolean> =>
-      (await master()) !== leading && (await probe(await nodes(), { runtime, signal })).healthy
-    while (!(await moved().catch(() => false))) {
-      signal.throwIfAborted()
-      if (performance.now() > until + 30_000) {
-        throw new DevstackError({
-          kind: 'timeout',
-          code: 'REDIS_FAILOVER_LATE',
-          message: `${leading} is still the Redis master 90 s after Sentinel was asked to replace it.`,
-          hint: 'See why with: devstack run logs sentinel1',
-        })
-      }
-      await delay(100, undefined, { signal })
-    }
-    log(`${await master()} is Redis master in place of ${leading} after ${seconds(performance.now() - began)}`)
+    const address = endpoint(handleOf(sentinel, serviceOf(sentinel)), sentinelPort, reach)
+    await failover({ sentinel: address, password, leading, nodes, master }, context)
   }
   await options.replace(leading)
+}
+
+interface Failover {
+  readonly sentinel: Address
+  readonly password: string
+  /** Who is to be no master any more. */
+  readonly leading: string
+  readonly nodes: () => Promise<readonly ServiceHandle[]>
+  readonly master: () => Promise<string>
+}
+
+/** Has a Sentinel put another Redis in the master's place, and waits until it leads and all others follow it. */
+async function failover({ sentinel, password, leading, nodes, master }: Failover, context: Working): Promise<void> {
+  const { runtime, signal, log } = context
+  const began = performance.now()
+  const until = began + 60_000
+  for (;;) {
+    const [reply] = await askRedis(sentinel, [['SENTINEL', 'FAILOVER', sentinelGroup]], { password, signal })
+    if (!(reply instanceof RedisError)) break
+    // NOGOODSLAVE right after a replica came back, INPROG while another is under way
+    if (performance.now() > until) {
+      throw new DevstackError({
+        kind: 'gate',
+        code: 'REDIS_FAILOVER_REFUSED',
+        message: `Sentinel does not hand the Redis master over: ${reply.message}.`,
+        hint: 'See how it is with: devstack run health',
+      })
+    }
+    await delay(200, undefined, { signal })
+  }
+  const probe = redisReplication({ password })
+  const moved = async (): Promise<boolean> =>
+    (await master()) !== leading && (await probe(await nodes(), { runtime, signal })).healthy
+  while (!(await moved().catch(() => false))) {
+    signal.throwIfAborted()
+    if (performance.now() > until + 30_000) {
+      throw new DevstackError({
+        kind: 'timeout',
+        code: 'REDIS_FAILOVER_LATE',
+        message: `${leading} is still the Redis master 90 s after Sentinel was asked to replace it.`,
+        hint: 'See why with: devstack run logs sentinel1',
+      })
+    }
+    await delay(100, undefined, { signal })
+  }
+  log(`${await master()} is Redis master in place of ${leading} after ${seconds(performance.now() - began)}`)
 }
