@@ -157,32 +157,25 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     })
     const direct = note
     note = (text) => host.emit({ type: 'note', level: 'warning', text })
-    const unlisten = io.onSignal((name, count) => {
-      note(count === 1 ? `${name}: ending what runs; again to hurry.` : `${name} again: ending what runs at once.`)
+    const result = await listening({ io, signal: session.signal, tell: warn }, async () => {
+      const ended = await runWhole(
+        graph,
+        {
+          runId,
+          concurrency: concurrencyOf(given),
+          mode: options.failureMode ?? 'fail-fast',
+          signal: session.signal,
+          graceMs: graceOf(given.loaded),
+        },
+        host,
+      )
+      if (ended.state === 'cancelled') {
+        const spared = servicesOf(graph)
+        await host.endLeft(spared)
+        await endStrays({ ...session, runId, spared })
+      }
+      return ended
     })
-    const onAbort = (): void => {
-      const { reason } = session.signal
-      if (reason instanceof DevstackError) note(formatError(reason))
-    }
-    session.signal.addEventListener('abort', onAbort, { once: true })
-    const result = await runWhole(
-      graph,
-      {
-        runId,
-        concurrency: concurrencyOf(given),
-        mode: options.failureMode ?? 'fail-fast',
-        signal: session.signal,
-        graceMs: graceOf(given.loaded),
-      },
-      host,
-    )
-    if (result.state === 'cancelled') {
-      const spared = servicesOf(graph)
-      await host.endLeft(spared)
-      await endStrays({ ...session, runId, spared })
-    }
-    unlisten()
-    session.signal.removeEventListener('abort', onAbort)
     note = direct
     memory?.close()
     await journal.close()
@@ -194,6 +187,29 @@ async function executeLocked(given: ExecuteOptions, runId: string, locks: RunLoc
     sink?.restore()
     await journal.close()
     throw thrown
+  }
+}
+
+interface Listening {
+  readonly io: Io
+  readonly signal: AbortSignal
+  readonly tell: (text: string) => void
+}
+
+/** Tells, while `run` goes on, of each signal and of what else aborts it. */
+async function listening<T>({ io, signal, tell }: Listening, run: () => Promise<T>): Promise<T> {
+  const unlisten = io.onSignal((name, count) => {
+    tell(count === 1 ? `${name}: ending what runs; again to hurry.` : `${name} again: ending what runs at once.`)
+  })
+  const onAbort = (): void => {
+    if (signal.reason instanceof DevstackError) tell(formatError(signal.reason))
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await run()
+  } finally {
+    unlisten()
+    signal.removeEventListener('abort', onAbort)
   }
 }
 
