@@ -118,8 +118,9 @@ interface ReadConfig {
   readonly including: readonly string[]
 }
 
-async function register(read_: ReadConfig, into: Registration): Promise<void> {
-  const { config, compose, file, directory, namespace: own, environment, including } = read_
+/** Adds the tasks of a config: those of its packs, its own, then those of the configs that it includes. */
+async function register(given: ReadConfig, into: Registration): Promise<void> {
+  const { config, compose, file, directory, namespace: own, environment } = given
   const place = { directory, ...(own === undefined ? {} : { namespace: own, environment }) }
   into.secrets.push(...(config.secrets ?? []))
   const packs = [...(config.use ?? [])]
@@ -144,47 +145,51 @@ async function register(read_: ReadConfig, into: Registration): Promise<void> {
     file,
     override: true,
   })
-  for (const [namespace, path] of Object.entries(config.include ?? {})) {
-    const target = resolve(directory, path)
-    const included = existsSync(target) && statSync(target).isDirectory() ? configIn(target) : target
-    if (included === undefined || !existsSync(included)) {
-      throw new DevstackError({
-        kind: 'config',
-        code: 'CONFIG_INCLUDE_NOT_FOUND',
-        message: `The include "${namespace}" of ${file} names ${target}, where there is no config.`,
-        hint: 'Name a folder that has a config of its own, or the config itself.',
-      })
-    }
-    if (including.includes(included)) {
-      throw new DevstackError({
-        kind: 'config',
-        code: 'CONFIG_INCLUDE_CYCLE',
-        message: `Configs include each other: ${[...including.slice(including.indexOf(included)), included].join(' → ')}.`,
-        hint: 'Remove one of these includes.',
-      })
-    }
-    if (!into.files.includes(included)) into.files.push(included)
-    const child = into.included.get(included) ?? (await read(included, into.options))
-    into.included.set(included, child)
-    const root = rootOf(included)
-    const files = await readProjectEnvironment(root, child.config.envFiles ?? usualEnvFiles, {
-      ...into.options,
-      environment: {},
-    })
-    const variables = { ...environment, ...files, ...into.options.environment }
-    into.environments.push(variables)
-    await register(
-      {
-        ...child,
-        file: included,
-        directory: root,
-        namespace: own === undefined ? namespace : `${own}:${namespace}`,
-        environment: variables,
-        including: [...including, included],
-      },
-      into,
-    )
+  for (const [name, path] of Object.entries(config.include ?? {})) {
+    const included = fileOfInclude(name, path, given)
+    await register(await readInclude(included, own === undefined ? name : `${own}:${name}`, given, into), into)
   }
+}
+
+/** The config that an include names. Throws CONFIG_INCLUDE_NOT_FOUND, CONFIG_INCLUDE_CYCLE. */
+function fileOfInclude(name: string, path: string, { file, directory, including }: ReadConfig): string {
+  const target = resolve(directory, path)
+  const included = existsSync(target) && statSync(target).isDirectory() ? configIn(target) : target
+  if (included === undefined || !existsSync(included)) {
+    throw new DevstackError({
+      kind: 'config',
+      code: 'CONFIG_INCLUDE_NOT_FOUND',
+      message: `The include "${name}" of ${file} names ${target}, where there is no config.`,
+      hint: 'Name a folder that has a config of its own, or the config itself.',
+    })
+  }
+  if (!including.includes(included)) return included
+  throw new DevstackError({
+    kind: 'config',
+    code: 'CONFIG_INCLUDE_CYCLE',
+    message: `Configs include each other: ${[...including.slice(including.indexOf(included)), included].join(' → ')}.`,
+    hint: 'Remove one of these includes.',
+  })
+}
+
+/** An included config, with its env files over those of `outer`, which names it. */
+async function readInclude(
+  file: string,
+  namespace: string,
+  outer: ReadConfig,
+  { options, files, included, environments }: Registration,
+): Promise<ReadConfig> {
+  if (!files.includes(file)) files.push(file)
+  const found = included.get(file) ?? (await read(file, options))
+  included.set(file, found)
+  const directory = rootOf(file)
+  const own = await readProjectEnvironment(directory, found.config.envFiles ?? usualEnvFiles, {
+    ...options,
+    environment: {},
+  })
+  const environment = { ...outer.environment, ...own, ...options.environment }
+  environments.push(environment)
+  return { ...found, file, directory, namespace, environment, including: [...outer.including, file] }
 }
 
 async function read(file: string, options: LoadOptions): Promise<{ config: Config; compose: readonly string[] }> {
