@@ -2,6 +2,7 @@
 import type { Shell } from 'zx'
 import type { Runtime } from './runtime/runtime.ts'
 
+/** The project that a task belongs to. */
 export interface Project {
   /** Name that tells this checkout's containers from another's; lower case, `<folder>-<4 hex of the path>` unless set. */
   readonly name: string
@@ -13,6 +14,7 @@ export interface Project {
   readonly environment: Readonly<Record<string, string>>
 }
 
+/** The streams of this process, for a command inside a container that a person talks to. */
 export interface AttachedStreams {
   readonly stdin: NodeJS.ReadableStream
   readonly stdout: NodeJS.WritableStream
@@ -20,6 +22,7 @@ export interface AttachedStreams {
   readonly size?: { readonly columns: number; readonly rows: number }
 }
 
+/** Who ran the command, as far as a task may talk to them. */
 export interface Terminal {
   /** Standard output and input are a terminal, so a person can be asked. */
   readonly interactive: boolean
@@ -38,6 +41,7 @@ export interface Terminal {
   choose(question: string, choices: readonly { readonly value: string; readonly label: string }[]): Promise<string>
 }
 
+/** How `exec` runs a command. */
 export interface ExecCommandOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Relative to the task's working directory, which is the default. */
@@ -56,6 +60,7 @@ export interface Row {
   readonly answer?: string
 }
 
+/** What every task gets beside the values of its needs, its params and its signal. */
 export interface Ambient {
   /** zx: runs commands with the task's `cwd`, `env` and signal; what they print becomes events. Never goes through interpolation unquoted. */
   readonly $: Shell

@@ -48,6 +48,7 @@ export interface Pack {
   readonly urgent?: (project: Project) => boolean
 }
 
+/** What a config may say; `defineConfig` checks it. */
 export interface Config {
   /**
    * Name of the project: lower-case letters, digits, `-`. Default: COMPOSE_PROJECT_NAME, else the `name:` of the files of

@@ -1,5 +1,6 @@
 /** Data and its description: what JSON holds, and schemas of whatever library. */
 
+/** What JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
 /** The part of Standard Schema v1 (standardschema.dev) that is used here; zod 4 schemas satisfy it. */

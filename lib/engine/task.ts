@@ -16,6 +16,7 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
 /** A lock held for the whole task, in this run and across processes; `size` holders at a time (default 1). */
 export type Lock = string | { readonly name: string; readonly size: number }
 
+/** How often something that failed is tried again, and after which waits: each is double the one before, with jitter. */
 export interface RetryPolicy {
   /** Further tries after the first. */
   readonly attempts: number
@@ -54,6 +55,7 @@ export type Observation<V = unknown> =
   | { readonly state: 'fresh'; readonly cause: string; readonly value: V }
   | { readonly state: 'stale'; readonly cause: string; readonly differences?: readonly string[] }
 
+/** How far a task is, for its row. */
 export interface Progress {
   readonly done: number
   readonly total?: number
@@ -79,6 +81,7 @@ export interface BaseContext<N extends Needs, P> {
   progress(progress: Progress): void
 }
 
+/** What a task can say of itself. `A` is what its `run` gets from its surroundings, `N` its needs, `P` its params, `V` its value. */
 export interface TaskDefinition<A, N extends Needs, P, V> {
   /** One sentence, shown by `list` and `help`. */
   readonly description?: string
@@ -171,9 +174,13 @@ export interface TaskReference<V = unknown> {
   readonly [valueType]?: () => V
 }
 
+/** What a task may need: another task, an edge made by `after()`, or a name made by `named()`. */
 export type Need<V = unknown, P = unknown> = Task<V, P> | Edge<V> | TaskReference<V>
+/** Needs by the names under which their values flow. */
 export type Needs = Readonly<Record<string, Need>>
+/** The value of a task, or of what leads to one. */
 export type ValueOf<T> = T extends { readonly [valueType]?: () => infer V } ? V : never
+/** What `run` gets for its needs. */
 export type NeedValues<N extends Needs> = { readonly [K in keyof N]: ValueOf<N[K]> }
 // biome-ignore lint/suspicious/noExplicitAny: a stored definition has lost its parameters; they are checked where it is made
 export type AnyDefinition = TaskDefinition<any, any, any, any>
@@ -222,6 +229,7 @@ type ParamsOf<P> = unknown extends P
     ? Readonly<Record<string, never>>
     : { readonly [K in keyof P]?: unknown }
 
+/** What `after()` puts on an edge. */
 export interface AfterOptions<V, A, P = unknown, O extends boolean = boolean> {
   /** Conditions that must hold on the value before the edge releases. */
   readonly until?: Gate<V, A> | readonly Gate<V, A>[]

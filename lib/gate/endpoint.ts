@@ -6,6 +6,7 @@
 import { DevstackError } from '../errors.ts'
 import type { EngineInfo, PortBinding, RuntimeReader, ServiceHandle } from '../runtime/runtime.ts'
 
+/** Where a port of a container is reached from here: at its own address, or through the port it publishes. */
 export interface Endpoint {
   readonly host: string
   readonly port: number

@@ -19,6 +19,7 @@ export interface ProbeContext {
 /** One attempt at answering a gate's question. Throwing counts as unhealthy, with the error's message as the answer. */
 export type Probe<V> = (value: V, context: ProbeContext) => Promise<Answer> | Answer
 
+/** What `gate()` takes. */
 export interface GateOptions<V> {
   /** What must hold, as a noun phrase: `PostgreSQL leader elected`. */
   readonly description: string
@@ -39,6 +40,7 @@ export interface GateOptions<V> {
   readonly subjects?: (value: V) => readonly string[]
 }
 
+/** A gate that may ask a container engine. */
 export type ContainerGate<V> = Gate<V, { readonly runtime: Runtime }> & {
   /** Asks once, now; for `health` and `status`, which do not wait. */
   ask?(value: V, context: ProbeContext): Promise<Answer>

@@ -2,6 +2,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { type ContainerSummary, labels } from './runtime.ts'
 
+/** Who listens on a port of this machine. */
 export type PortHolder =
   | { readonly kind: 'container'; readonly name: string; readonly project?: string }
   | { readonly kind: 'process'; readonly pid: number; readonly command: string }

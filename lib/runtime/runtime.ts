@@ -18,6 +18,7 @@ export const labels = {
   context: 'devstack.context',
 } as const
 
+/** A port of a container that is published on the machine of its engine. */
 export interface PortBinding {
   readonly hostIp: string
   /** 0: the engine chooses. */
@@ -129,6 +130,7 @@ export interface ContainerSpec {
   readonly logging?: { readonly driver: string; readonly options: Readonly<Record<string, string>> }
 }
 
+/** The states of a container, as Docker names them. */
 export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead'
 
 /** What a listing tells; one call for all containers of a project. */
@@ -147,6 +149,7 @@ export interface ContainerSummary {
   readonly createdAt: number
 }
 
+/** What looking at one container tells. */
 export interface ContainerDetails extends ContainerSummary {
   readonly pid: number
   readonly exitCode: number | null
@@ -161,6 +164,7 @@ export interface ContainerDetails extends ContainerSummary {
   readonly error: string
 }
 
+/** How a command in a container ended. */
 export interface ExecResult {
   readonly exitCode: number
   readonly stdout: string
@@ -185,6 +189,7 @@ export interface InteractiveExecOptions extends Omit<ExecOptions, 'stdin' | 'onO
   readonly size?: { readonly columns: number; readonly rows: number }
 }
 
+/** A line that a container wrote. */
 export interface LogLine {
   readonly text: string
   readonly stream: 'stdout' | 'stderr'
@@ -252,6 +257,7 @@ export interface BuildOptions {
   readonly signal?: AbortSignal
 }
 
+/** An image that the engine has. */
 export interface Image {
   readonly id: string
   readonly tags: readonly string[]
@@ -261,6 +267,7 @@ export interface Image {
   readonly createdAt: number
 }
 
+/** Which container engine answers, and where. */
 export interface EngineInfo {
   /** `docker` or `podman`. */
   readonly kind: 'docker' | 'podman'

@@ -16,6 +16,7 @@ import { claimForRun, type OwnerContext } from './owner.ts'
 import { type ServiceTasks, serviceTasks } from './service.ts'
 import { type SnapshotContext, snapshot } from './snapshot.ts'
 
+/** Compose files, and what is said of their services. */
 export interface StackOptions {
   readonly files: readonly string[]
   /** What relative paths in the files are relative to; default the first file's folder, as in docker compose. */

@@ -10,6 +10,7 @@ import { baseImages } from './dockerfile.ts'
 /** Set on built images: fingerprint of the context together with the ids of the images it builds on. */
 const sourcesLabel = 'devstack.sources'
 
+/** The value of a task that provides an image. */
 export interface BuiltImage {
   readonly id: string
   readonly tag: string

@@ -46,6 +46,7 @@ export const serviceHandle = lazySchema(() =>
   }),
 )
 
+/** The tasks of one service of a compose file. */
 export interface ServiceTasks {
   /** Its container exists as described, started or not. */
   readonly create: Task<ServiceHandle>

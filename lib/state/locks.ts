@@ -28,6 +28,7 @@ interface LockOwner extends ProcessIdentity {
   readonly since: number
 }
 
+/** Who holds a lock. */
 export interface LockHolder {
   readonly lock: string
   readonly task: string

@@ -2,6 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 
+/** A process, told from a later one that got its id. */
 export interface ProcessIdentity {
   readonly pid: number
   /** Start time in clock ticks after boot (proc(5), field 22 of stat); absent where there is no /proc. */

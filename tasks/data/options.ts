@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { type Ambient, DevstackError, type PackContext, type Progress, suggest } from '../../lib/index.ts'
 import type { SanitizeRules } from './rules.ts'
 
+/** What `dataPack` takes. */
 export interface DataPackOptions {
   /** Folder of SQL migrations, relative to the config; default `migrations`. */
   readonly migrations?: string

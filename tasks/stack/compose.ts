@@ -18,6 +18,7 @@ import { type HealthOptions, healthTask, statusTask } from './health.ts'
 import { logsTask } from './logs.ts'
 import { upTask } from './up.ts'
 
+/** What `compose` takes beside the files. */
 export interface ComposeOptions {
   /** Services of these profiles, too; default: COMPOSE_PROFILES. */
   readonly profiles?: readonly string[]

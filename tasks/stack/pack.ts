@@ -50,6 +50,7 @@ import type { LifecycleOptions } from './starting.ts'
 import { type UpParams, upTask } from './up.ts'
 import { upgradeTask } from './upgrade.ts'
 
+/** What `haStack` takes. */
 export interface HaStackOptions {
   /** Compose files merged over devstack's own, relative to the config. */
   readonly files?: readonly string[]
