@@ -151,11 +151,16 @@ export interface ContainerSummary {
 
 /** What looking at one container tells. */
 export interface ContainerDetails extends ContainerSummary {
+  /** Of its first process, as the engine's machine counts; 0 while it does not run. */
   readonly pid: number
+  /** Of its last end; null while it runs and before its first start. */
   readonly exitCode: number | null
   readonly oomKilled: boolean
+  /** By its restart policy. */
   readonly restarts: number
+  /** Milliseconds since the epoch; 0 before its first start. */
   readonly startedAt: number
+  /** Milliseconds since the epoch; 0 before its first end. */
   readonly finishedAt: number
   readonly health?: { readonly status: 'starting' | 'healthy' | 'unhealthy' | 'none'; readonly lastOutput: string }
   /** What the container was made with, its image's own included; absent where the engine does not tell. */
