@@ -98,8 +98,7 @@ class Rehearsal<P> {
         await this.#startLoads()
         await this.#disturb()
       } finally {
-        // whatever happened, also a cancellation: nothing stays broken
-        healed = await this.#heal(signal.aborted ? AbortSignal.timeout(lateHealMs) : signal)
+        healed = await this.#heal(signal)
       }
       signal.throwIfAborted()
       return await this.#judge(healed)
@@ -148,17 +147,33 @@ class Rehearsal<P> {
     }
   }
 
+  /** Whatever happened, also a cancellation, and be it in the midst of the heal: nothing stays broken. */
   async #heal(signal: AbortSignal): Promise<boolean> {
-    try {
-      await this.#given.options.heal?.(this.#context(signal))
-      await this.#faults.heal(signal)
-      this.#healedAt = now()
-      return true
-    } catch (thrown) {
-      this.#reasons.push(messageOf(thrown))
-      this.#around.log(messageOf(thrown))
-      return false
+    const late = signal.aborted
+    let failures = await this.#undo(late ? AbortSignal.timeout(lateHealMs) : signal)
+    if (failures.length > 0 && signal.aborted && !late) failures = await this.#undo(AbortSignal.timeout(lateHealMs))
+    if (failures.length === 0) this.#healedAt = now()
+    for (const failure of failures) {
+      this.#reasons.push(failure)
+      this.#around.log(failure)
     }
+    return failures.length === 0
+  }
+
+  /** Gives why something could not be undone. An experiment's own heal that fails keeps no fault from being healed. */
+  async #undo(signal: AbortSignal): Promise<readonly string[]> {
+    const failures: string[] = []
+    for (const undo of [
+      async () => this.#given.options.heal?.(this.#context(signal)),
+      () => this.#faults.heal(signal),
+    ]) {
+      try {
+        await undo()
+      } catch (thrown) {
+        failures.push(messageOf(thrown))
+      }
+    }
+    return failures
   }
 
   async #judge(healed: boolean): Promise<ExperimentReport> {

@@ -205,6 +205,37 @@ test('heals by its own means, too, also when the injection fails half-way', () =
     assert.is(report.verdict, 'failed')
   }))
 
+test('heals its faults when its own heal fails, and says that one failed', () =>
+  onStage(async (stage) => {
+    const heal = () => Promise.reject(new Error('the own heal is broken'))
+    const report = await rehearse(rehearsal(stage, { heal }), stage.around)
+    assert.is(stage.container.state, 'running')
+    assert.equal(readFaults(stage.around.project.stateDirectory), [])
+    assert.is(report.verdict, 'failed')
+    assert.is(report.healed, false)
+    assert.match(report.reasons.join(), /the own heal is broken/)
+  }))
+
+test('heals when it is cancelled in the midst of the heal', () =>
+  onStage(async (stage) => {
+    const { runtime } = stage.around
+    const around = {
+      ...stage.around,
+      runtime: {
+        ...runtime,
+        unpause: async (id: string, { signal }: { signal: AbortSignal }) => {
+          stage.abort.abort(new Error('Ctrl-C'))
+          signal.throwIfAborted()
+          await runtime.unpause(id, { signal })
+        },
+      },
+    } as unknown as Stage['around']
+    const error = await rejected(rehearse(rehearsal(stage), around))
+    assert.is(error.message, 'Ctrl-C')
+    assert.is(stage.container.state, 'running')
+    assert.equal(readFaults(stage.around.project.stateDirectory), [])
+  }))
+
 test('fails for a lost write, whatever else held', () =>
   onStage(async (stage) => {
     stage.missing = [7, 8]
