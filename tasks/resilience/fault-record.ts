@@ -74,10 +74,20 @@ export function readFaults(stateDirectory: string): readonly FaultRecord[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.json'))
     .flatMap((name) => {
-      const record = parseFault(readFileSync(join(folder, name), 'utf8'))
+      const record = parseFault(readOrNothing(join(folder, name)))
       return record ? [record] : []
     })
     .sort((a, b) => a.at.localeCompare(b.at))
+}
+
+/** A file that another process removes meanwhile, because its fault is healed, reads as nothing. */
+function readOrNothing(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw thrown
+  }
 }
 
 /** Records whose experiment has ended without healing: nobody else will. */
