@@ -1,6 +1,6 @@
 /** Faults of a container's data volume. The machine's own disk is never filled. */
 import { z } from 'zod'
-import { type FaultKind, type FaultTools, impossible, kind, letRun, target } from './fault-kind.ts'
+import { type FaultKind, type FaultTools, impossible, isThere, kind, letRun, target } from './fault-kind.ts'
 
 const atPath = target.extend({ path: z.string().startsWith('/') })
 const ballast = '.devstack-ballast'
@@ -28,6 +28,7 @@ export const diskKinds: Readonly<Record<string, FaultKind>> = {
       await exec(id, script, [`${path}/${ballast}`], tools)
     },
     heal: async (details, tools) => {
+      if (!(await isThere(details, tools))) return
       await letRun(details, tools)
       await exec(details.id, 'rm -f "$1"', [`${details.path}/${ballast}`], tools)
     },
@@ -45,6 +46,7 @@ if enter touch "$1/.devstack" 2>/dev/null; then echo "$1 can still be written to
       await helper.run(id, script, [path], signal)
     },
     heal: async (details, tools) => {
+      if (!(await isThere(details, tools))) return
       await letRun(details, tools)
       // a container that was restarted has its mounts anew
       const script = `while nsenter -t "$pid" -m awk -v path="$1" '$2 == path && $4 ~ /(^|,)ro(,|$)/ { found = 1 } END { exit !found }' /proc/mounts

@@ -37,6 +37,23 @@ export function impossible(message: string, hint?: string): DevstackError {
 export const target = z.object({ id: z.string(), service: z.string() })
 type Target = z.infer<typeof target>
 
+/** Whether there is still a container to heal: what was done to it went with it. */
+export async function isThere({ id }: Target, { runtime, signal }: FaultTools): Promise<boolean> {
+  const details = await runtime.inspect(id, { signal })
+  return details !== undefined && details.state !== 'removing'
+}
+
+/** It can not be healed as long as the stack is down, and comes back with it: whoever heals later can. */
+export function healableLater(message: string, cause?: unknown): DevstackError {
+  return new DevstackError({
+    kind: 'runtime',
+    code: 'FAULT_HEALED_LATER',
+    message,
+    hint: 'Start the stack with: devstack run up',
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
 /** Whatever state a container is in: afterwards it runs. */
 export async function letRun({ id }: Target, { runtime, signal }: FaultTools): Promise<void> {
   const details = await runtime.inspect(id, { signal })

@@ -126,7 +126,7 @@ function unhealed(failures: readonly string[]): DevstackError {
     code: 'FAULT_NOT_HEALED',
     message: `${failures.length === 1 ? 'A fault' : `${failures.length} faults`} could not be healed.`,
     details: failures,
-    hint: 'The next devstack command tries again. Otherwise start anew: devstack run down, then devstack run up',
+    hint: 'The next devstack command tries again. What is never healed is healed with its container: remove that (docker rm --force), then: devstack run up',
   })
 }
 
@@ -152,7 +152,10 @@ export async function healLeftFaults(context: {
       note(`Healed: ${record.text}.`)
     } catch (thrown) {
       signal.throwIfAborted()
-      failures.push(`${record.text}: ${messageOf(thrown)}`)
+      // what brings the stack back must not wait for a heal that waits for the stack
+      if (thrown instanceof DevstackError && thrown.code === 'FAULT_HEALED_LATER') {
+        note(`Not healed yet: ${record.text}. ${thrown.message} The next command after "devstack run up" tries again.`)
+      } else failures.push(`${record.text}: ${messageOf(thrown)}`)
     }
   }
   // also those the killed process had started

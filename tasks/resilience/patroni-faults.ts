@@ -1,7 +1,9 @@
 /** Settings of the PostgreSQL cluster that an experiment changes for its time. */
 import { z } from 'zod'
+import { messageOf } from '../../lib/index.ts'
+import { projectContainers, serviceOf } from '../stack/handles.ts'
 import { until } from './clock.ts'
-import { type FaultKind, kind, target } from './fault-kind.ts'
+import { type FaultKind, healableLater, kind, target } from './fault-kind.ts'
 import { patchConfig } from './patroni-admin.ts'
 import { stackServices } from './steady-state.ts'
 
@@ -19,6 +21,10 @@ export const patroniKinds: Readonly<Record<string, FaultKind>> = {
       await patchConfig(set, { ...tools, services, env: tools.project.environment, member: service })
     },
     heal: async ({ service, healed }, tools) => {
+      const containers = await projectContainers(tools)
+      if (!containers.some((one) => one.state === 'running' && /^postgres\d+$/.test(serviceOf(one)))) {
+        throw healableLater('No member of PostgreSQL runs, and the setting is kept by the cluster.')
+      }
       const services = await stackServices(tools)
       const members = services.map((one) => one.service).filter((name) => /^postgres\d+$/.test(name))
       // any member can do it, once etcd has a quorum; the one of the injection may be the one that is broken
@@ -38,7 +44,7 @@ export const patroniKinds: Readonly<Record<string, FaultKind>> = {
       }
       if (await until(set, { ms: 30_000, signal: tools.signal, every: 500 })) return
       tools.signal.throwIfAborted()
-      throw failure
+      throw healableLater(messageOf(failure), failure)
     },
   }),
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { DevstackError } from '../../lib/index.ts'
 import { until } from './clock.ts'
-import { type FaultKind, kind, letRun, target } from './fault-kind.ts'
+import { type FaultKind, isThere, kind, letRun, target } from './fault-kind.ts'
 
 export const processKinds: Readonly<Record<string, FaultKind>> = {
   kill: kind({
@@ -93,6 +93,7 @@ echo $((used + 8388608)) > "$file"`
       })
     },
     heal: async (details, tools) => {
+      if (!(await isThere(details, tools))) return
       await letRun(details, tools)
       const script = `${memoryFile}\nprintf %s "$none" > "$file"`
       await tools.helper.run(details.id, script, [], tools.signal)

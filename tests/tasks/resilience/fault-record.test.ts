@@ -1,5 +1,5 @@
 /** Records of unhealed faults, and the healing of what a killed process left. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -113,6 +113,41 @@ test('of a container that is gone count as healed', () =>
     leave(project, 'kill', { id: 'gone', service: 'db' })
     await healLeftFaults({ runtime, project, signal, note: () => undefined })
     assert.equal(calls, [])
+    assert.equal(readFaults(project.stateDirectory), [])
+  }))
+
+test('of a container that is gone are healed with it, of every kind', () =>
+  withFolder(async (project) => {
+    const { runtime } = engine()
+    const gone = {
+      ...runtime,
+      exec: () => Promise.reject(new Error('there is no container')),
+    } as Runtime
+    for (const [kind, details] of Object.entries({
+      'disk-full': { path: '/d' },
+      'read-only': { path: '/d' },
+      oom: {},
+    })) {
+      leave(project, kind, { id: 'gone', service: 'db', ...details })
+      await healLeftFaults({ runtime: gone, project, signal, note: () => undefined })
+      assert.equal(readFaults(project.stateDirectory), [], kind)
+    }
+  }))
+
+test('of a cluster that is down wait for it, and keep nobody from bringing it up', () =>
+  withFolder(async (project) => {
+    const { runtime } = engine()
+    leave(project, 'patroni-config', { ...target, set: { failsafe_mode: false }, healed: { failsafe_mode: true } })
+    const notes: string[] = []
+    await healLeftFaults({ runtime, project, signal, note: (text) => void notes.push(text) })
+    assert.match(notes.join(), /Not healed yet: .*devstack run up/)
+    assert.is(readFaults(project.stateDirectory).length, 1, 'it stays on record')
+  }))
+
+test('that another process heals meanwhile are no more', () =>
+  withFolder(async (project) => {
+    mkdirSync(join(project.stateDirectory, 'faults'))
+    symlinkSync(join(project.stateDirectory, 'removed'), join(project.stateDirectory, 'faults', 'a1.json'))
     assert.equal(readFaults(project.stateDirectory), [])
   }))
 
