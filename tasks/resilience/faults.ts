@@ -1,9 +1,9 @@
 /** Injecting and healing: every fault is on record before it happens and until it is healed. */
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { DevstackError, messageOf, type Project, type Runtime } from '../../lib/index.ts'
+import { DevstackError, messageOf, type Project, type Runtime, suggest } from '../../lib/index.ts'
 import { now } from './clock.ts'
-import type { FaultTools } from './fault-kind.ts'
+import type { FaultKind, FaultTools } from './fault-kind.ts'
 import { faultKind } from './fault-kinds.ts'
 import { type FaultRecord, leftFaults, removeFault, writeFault } from './fault-record.ts'
 import { Helper, helperProject } from './helper.ts'
@@ -28,6 +28,7 @@ export class Faults {
   readonly #options: FaultsOptions
   readonly #helper: Helper
   #open: FaultRecord[] = []
+  #injected = false
   #helperRecord: FaultRecord | undefined
 
   constructor(options: FaultsOptions) {
@@ -53,6 +54,11 @@ export class Faults {
     return this.#open
   }
 
+  /** Whether anything was injected so far, healed or not. */
+  get injected(): boolean {
+    return this.#injected
+  }
+
   /**
    * Injects a fault. `details` are those of its kind (docs/resilience.md). Throws FAULT_IMPOSSIBLE when this machine can
    * not do it, FAULT_REFUSED when the engine would not; then nothing is left of it.
@@ -61,13 +67,11 @@ export class Faults {
     const { runtime, project, experiment, note } = this.#options
     const kind = faultKind(kindName)
     const id = newFaultId()
-    const parsed = kind.details.safeParse({ chain: `DEVSTACK-${id}`, ...details })
+    refuseUnknown(kindName, kind, details)
+    const parsed = kind.details.safeParse({ ...details, chain: `DEVSTACK-${id}` })
     if (!parsed.success) {
-      throw new DevstackError({
-        kind: 'usage',
-        code: 'FAULT_BAD_DETAILS',
-        message: `The fault ${kindName} was given wrong details: ${z.prettifyError(parsed.error)}`,
-      })
+      const wrong = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+      throw badDetails(`The fault ${kindName} was given wrong details: ${wrong.join('; ')}.`, kind)
     }
     const tools = { runtime, project, helper: this.#helper, signal }
     await kind.check?.(parsed.data, tools)
@@ -80,6 +84,7 @@ export class Faults {
       experiment,
     })
     this.#open.push(record)
+    this.#injected = true
     const at = now()
     await kind.inject(parsed.data, tools)
     note(text, at)
@@ -109,6 +114,33 @@ export class Faults {
     await this.#helper.remove(signal)
     if (this.#helperRecord) removeFault(this.#options.project.stateDirectory, this.#helperRecord.id)
   }
+}
+
+/** Set for every fault. */
+const given = new Set(['id', 'service', 'chain'])
+
+/** Names of the details that a kind takes. */
+function detailsOf({ details }: FaultKind): readonly string[] {
+  return details instanceof z.ZodObject ? Object.keys(details.shape).filter((name) => !given.has(name)) : []
+}
+
+/** A detail with a wrong name would be left out without a word, and the default used. */
+function refuseUnknown(name: string, kind: FaultKind, details: Readonly<Record<string, unknown>>): void {
+  const known = detailsOf(kind)
+  const wrong = Object.keys(details).find(
+    (detail) => !known.includes(detail) && detail !== 'id' && detail !== 'service',
+  )
+  if (wrong !== undefined) throw badDetails(`The fault ${name} has no detail "${wrong}".${suggest(wrong, known)}`, kind)
+}
+
+function badDetails(message: string, kind: FaultKind): DevstackError {
+  const known = detailsOf(kind)
+  return new DevstackError({
+    kind: 'usage',
+    code: 'FAULT_BAD_DETAILS',
+    message,
+    hint: known.length > 0 ? `Its details are ${known.join(', ')}.` : 'It takes no details.',
+  })
 }
 
 function newFaultId(): string {

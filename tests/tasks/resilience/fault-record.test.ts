@@ -155,6 +155,10 @@ test('refuse wrong details and unknown kinds, and leave no record', () =>
   withFolder(async (project) => {
     const faults = new Faults({ runtime: engine().runtime, project, experiment: 'x', note: () => undefined })
     await assertCode(() => faults.inject('partition', target, signal), 'FAULT_BAD_DETAILS')
+    const misspelt = () => faults.inject('loss', { ...target, precent: 30 }, signal)
+    await assertCode(misspelt, 'FAULT_BAD_DETAILS')
+    await misspelt().catch(({ message }) => assert.match(message, /no detail "precent"\. Did you mean "percent"/))
+    await assertCode(() => faults.inject('pause', { ...target, percent: 3 }, signal), 'FAULT_BAD_DETAILS')
     await assertCode(() => faults.inject('earthquake', target, signal), 'FAULT_UNKNOWN')
     assert.not.ok(existsSync(join(project.stateDirectory, 'faults')))
   }))
