@@ -120,11 +120,15 @@ async function judge(
 ): Promise<ExperimentOutcome> {
   const overall: string[] = []
   if (reports.length > 1) {
-    const [{ summarize }, { formatSummary }] = await Promise.all([import('./findings.ts'), import('./report-text.ts')])
+    const [{ summarize }, { formatSummary, reached }] = await Promise.all([
+      import('./findings.ts'),
+      import('./report-text.ts'),
+    ])
     for (const line of formatSummary(reports).split('\n')) log(line)
     if (reports.length >= enoughRuns) {
       for (const { name, limitMs, medianMs } of summarize(reports)) {
-        if (medianMs > limitMs) overall.push(`${name}: the median is ${medianMs} ms, the limit is ${limitMs} ms.`)
+        if (medianMs > limitMs)
+          overall.push(`${name}: the median is ${reached(medianMs)}, the limit is ${reached(limitMs)}.`)
       }
     }
   }

@@ -103,6 +103,8 @@ function trend(report: ExperimentReport, before: readonly ExperimentReport[]): s
   const name = report.loads[0]?.name
   if (name === undefined) return ''
   const gaps = [...before, report]
+    // of what was not run there is no gap to tell
+    .filter(({ verdict }) => verdict !== 'not-run')
     .slice(-trendLength)
     .flatMap(({ loads }) => loads.filter((load) => load.name === name).map(({ gapMs }) => gapMs))
   if (gaps.length < 2) return ''

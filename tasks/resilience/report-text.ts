@@ -51,6 +51,11 @@ function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`
 }
 
+/** What was reached, for a person; what never happened took forever. */
+export function reached(ms: number): string {
+  return Number.isFinite(ms) ? formatDuration(ms) : 'never'
+}
+
 /** Median and worst over several runs of one experiment. */
 export function formatSummary(reports: readonly ExperimentReport[]): string {
   const count = (verdict: ExperimentReport['verdict']): number =>
@@ -61,9 +66,7 @@ export function formatSummary(reports: readonly ExperimentReport[]): string {
     `  acknowledged durable writes lost: ${lost.reduce((sum, one) => sum + one, 0)}`,
   ]
   for (const { name, limitMs, medianMs, worstMs } of summarize(reports)) {
-    lines.push(
-      `  ${name}: median ${formatDuration(medianMs)}, worst ${formatDuration(worstMs)}, limit ${formatDuration(limitMs)}`,
-    )
+    lines.push(`  ${name}: median ${reached(medianMs)}, worst ${reached(worstMs)}, limit ${formatDuration(limitMs)}`)
   }
   return lines.join('\n')
 }

@@ -46,6 +46,28 @@ test('of several runs give median, worst and the sum of what was lost', () => {
   assert.match(text, /gap of postgresql: median 2\.0 s, worst 3\.0 s, limit 2\.0 s/)
 })
 
+test('of runs that never got there say so, instead of no time at all', () => {
+  const runs = [undefined, 1000, undefined].map((actualMs) =>
+    sampleReport({
+      limits: [
+        {
+          name: 'gap of postgresql',
+          limitMs: 2000,
+          ...(actualMs === undefined ? {} : { actualMs }),
+          held: actualMs !== undefined,
+          strength: 'target',
+        },
+      ],
+    }),
+  )
+  assert.match(formatSummary(runs), /gap of postgresql: median never, worst never, limit 2\.0 s/)
+})
+
+test('that were not run have no part in the trend', () => {
+  const page = formatPage(sampleReport(), [sampleReport(), sampleReport({ verdict: 'not-run' })])
+  assert.match(page, /Gap of postgresql over the last 2 runs/)
+})
+
 test('as a page need nothing from anywhere else and quote what they show', () => {
   const page = formatPage(sampleReport({ title: 'test <b>' }), [sampleReport(), sampleReport()])
   assert.not.match(page, /<script|<link|src=|url\(|@import/)
