@@ -132,15 +132,18 @@ class Rehearsal<P> {
   async #disturb(): Promise<void> {
     const { signal, log } = this.#around
     const context = this.#context(signal)
-    const limit = AbortSignal.timeout(milliseconds(this.#given.limits.recovery ?? '90s'))
     try {
       signal.throwIfAborted()
       this.#injectedAt = now()
       await this.#given.options.inject(context)
+      // an injection may take as long as it likes: a task that runs, members that restart one by one
+      const limit = AbortSignal.timeout(milliseconds(this.#given.limits.recovery ?? '90s'))
       const bounded = this.#context(AbortSignal.any([signal, limit]))
       await (this.#given.options.observe?.(bounded) ?? bounded.writesFlow())
     } catch (thrown) {
       signal.throwIfAborted()
+      // a wrong name or detail is no finding about the stack
+      if (thrown instanceof DevstackError && thrown.kind === 'usage' && !this.#faults.injected) throw thrown
       if (thrown instanceof DevstackError && thrown.code === 'FAULT_IMPOSSIBLE') this.#notRun = true
       this.#reasons.push(messageOf(thrown))
       log(messageOf(thrown))
@@ -242,10 +245,10 @@ class Rehearsal<P> {
       limits: [],
       loads,
     }
-    report.limits.push(...limitsOf(report, this.#given.limits, this.#given.slack))
     if (!this.#notRun) {
+      report.limits.push(...limitsOf(report, this.#given.limits, this.#given.slack))
       this.#reasons.push(...violationsOf(loads, healed, missing.length === 0))
-      this.#reasons.push(...((await this.#given.options.assert?.(report, this.#context(signal))) ?? []))
+      this.#reasons.push(...(await this.#asserted(report)))
       for (const { name, held, strength, limitMs, actualMs } of report.limits) {
         const reached = actualMs === undefined ? 'it never happened' : `${(actualMs / 1000).toFixed(1)} s`
         const text = `${name}: ${reached}, the limit is ${limitMs / 1000} s.`
@@ -254,6 +257,19 @@ class Rehearsal<P> {
     }
     const verdict = this.#notRun ? 'not-run' : this.#reasons.length > 0 ? 'failed' : 'passed'
     return { ...report, verdict }
+  }
+
+  /** What the experiment asserts itself. An assertion that breaks proves nothing, and leaves the report as it is. */
+  async #asserted(report: ExperimentReport): Promise<readonly string[]> {
+    const { signal } = this.#around
+    try {
+      const violations: unknown = (await this.#given.options.assert?.(report, this.#context(signal))) ?? []
+      if (Array.isArray(violations)) return violations.map(String)
+      return [`assert gave ${typeof violations} instead of a list of sentences.`]
+    } catch (thrown) {
+      signal.throwIfAborted()
+      return [`assert threw: ${messageOf(thrown)}`]
+    }
   }
 
   #mark(text: string, moment = now()): void {
@@ -296,7 +312,7 @@ class Rehearsal<P> {
       },
       fault: (kind, name, details = {}) => {
         const { id } = service(name)
-        return this.#faults.inject(kind, { id, service: name, ...details }, signal)
+        return this.#faults.inject(kind, { ...details, id, service: name }, signal)
       },
       heal: (fault) => this.#faults.heal(signal, fault),
       steady: async (ms = 60_000) => {
@@ -313,12 +329,13 @@ class Rehearsal<P> {
 
   async #end(): Promise<void> {
     const signal = AbortSignal.timeout(15_000)
-    await Promise.all(this.#loads.map((load) => load.stop()))
+    // a load that does not end must not keep the helper from being removed
+    const stopped = await Promise.allSettled(this.#loads.map(async (load) => load.stop()))
     const tidied = await Promise.allSettled([
-      ...this.#loads.map((load) => load.clear(signal)),
+      ...this.#loads.map(async (load) => load.clear(signal)),
       this.#faults.close(signal),
     ])
-    for (const result of tidied) {
+    for (const result of [...stopped, ...tidied]) {
       if (result.status === 'rejected') this.#around.log(`Tidying up: ${messageOf(result.reason)}`)
     }
   }

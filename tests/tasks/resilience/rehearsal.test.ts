@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Ambient, type DevstackError, gate, labels } from '../../../lib/index.ts'
 import { AcknowledgedWrites, compareLedger } from '../../../tasks/resilience/acknowledged.ts'
-import { now } from '../../../tasks/resilience/clock.ts'
+import { now, pause } from '../../../tasks/resilience/clock.ts'
 import type { ExperimentContext, Limits } from '../../../tasks/resilience/context.ts'
 import { experiment } from '../../../tasks/resilience/experiment.ts'
 import { impossible } from '../../../tasks/resilience/fault-kind.ts'
@@ -205,6 +205,60 @@ test('heals by its own means, too, also when the injection fails half-way', () =
     assert.is(report.verdict, 'failed')
   }))
 
+test('says what was named wrongly instead of failing, and keeps no report, as nothing was injected', () =>
+  onStage(async (stage) => {
+    const inject = (context: ExperimentContext<object>) => context.fault('pause', 'dd').then(() => {})
+    const error = await rejected(rehearse(rehearsal(stage, { inject }), stage.around))
+    assert.is(error.code, 'STACK_UNKNOWN_SERVICE')
+    assert.not.ok(stage.calls.includes('compare'))
+    const later = async (context: ExperimentContext<object>): Promise<void> => {
+      await context.fault('pause', 'db')
+      await context.fault('pause', 'dd')
+    }
+    const report = await rehearse(rehearsal(stage, { inject: later }), stage.around)
+    assert.is(report.verdict, 'failed', 'half of it happened')
+  }))
+
+test('counts the time of recovery from the end of the injection', () =>
+  onStage(async (stage) => {
+    const inject = () => pause(400)
+    const observe = async ({ signal }: ExperimentContext<object>): Promise<void> => signal.throwIfAborted()
+    const report = await rehearse(rehearsal(stage, { inject, observe }, { recovery: '200ms' }), stage.around)
+    assert.is(report.verdict, 'passed', report.reasons.join())
+  }))
+
+test('keeps its report when an assertion throws, or gives no list', () =>
+  onStage(async (stage) => {
+    const thrown = await rehearse(
+      rehearsal(stage, { assert: () => Promise.reject(new Error('no such load')) }),
+      stage.around,
+    )
+    assert.equal(thrown.reasons, ['assert threw: no such load'])
+    const given = await rehearse(rehearsal(stage, { assert: () => 'one' as never }), stage.around)
+    assert.equal(given.reasons, ['assert gave string instead of a list of sentences.'])
+  }))
+
+test('removes its helper though a load does not end', () =>
+  onStage(async (stage) => {
+    const broken: Load = {
+      ...load(stage),
+      start: async (context) => {
+        const running = await load(stage).start(context)
+        const stop = async (): Promise<void> => {
+          await running.stop()
+          throw new Error('it will not end')
+        }
+        return { ...running, stop }
+      },
+    }
+    const options = { ...rehearsal(stage), load: [broken], helper: true }
+    const engine = { create: async () => ({ id: 'h1' }), start: async () => undefined }
+    const around = { ...stage.around, runtime: { ...stage.around.runtime, ...engine } } as unknown as Stage['around']
+    const error = await rejected(rehearse(options, around))
+    assert.is(error.message, 'it will not end')
+    assert.equal(readFaults(stage.around.project.stateDirectory), [], 'the helper was on record')
+  }))
+
 test('heals its faults when its own heal fails, and says that one failed', () =>
   onStage(async (stage) => {
     const heal = () => Promise.reject(new Error('the own heal is broken'))
@@ -265,6 +319,8 @@ test('is not run, and not passed, when the machine can not inject the fault', ()
     const report = await rehearse(rehearsal(stage, { inject }), stage.around)
     assert.is(report.verdict, 'not-run')
     assert.equal(report.reasons, ['the clock can not be turned'])
+    const limited = await rehearse(rehearsal(stage, { inject }, { gap: '1s' }), stage.around)
+    assert.equal(limited.limits, [], 'nothing was reached that counts')
   }))
 
 test('is a task with its own params and --repeat', () => {
