@@ -2,8 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import { DevstackError, type Needs, type Task, task, z } from '../../lib/index.ts'
 import type { ExperimentContext, Limits } from './context.ts'
+import { checkExperiment, checkParts } from './experiment-check.ts'
 import { faultImage } from './fault-image.ts'
 import type { Load } from './load.ts'
+import type { RehearsalOptions } from './rehearsal.ts'
 import type { ExperimentReport } from './report.ts'
 import type { SteadyState } from './steady-state.ts'
 
@@ -55,12 +57,13 @@ const enoughRuns = 5
 /**
  * Defines an experiment as a task. It refuses to start on an unhealthy stack (EXPERIMENT_REFUSED), fails with
  * EXPERIMENT_FAILED when something that was asserted did not hold, and with EXPERIMENT_NOT_RUN when this machine can not
- * inject the fault.
+ * inject the fault. Throws CONFIG_INVALID for what is no experiment.
  */
 export function experiment<S extends Shape = Record<never, never>>(
   options: ExperimentOptions<S>,
 ): Task<ExperimentOutcome> {
   type P = ParamsOf<S>
+  checkExperiment(options, Object.keys(common))
   const shape = { ...options.params, ...common } as unknown as S & typeof common
   const params = z.object(shape)
   const wantsHelper = (given: P): boolean =>
@@ -86,39 +89,55 @@ export function experiment<S extends Shape = Record<never, never>>(
       const title = titleOf(name, given, params)
       const reports: ExperimentReport[] = []
       const pages: string[] = []
+      const load = typeof options.load === 'function' ? options.load(given) : options.load
+      const limits = typeof options.limits === 'function' ? options.limits(given, context.env) : (options.limits ?? {})
+      checkParts(context.name, load, limits)
+      let refusal: DevstackError | undefined
       for (let index = 0; index < given.repeat; index += 1) {
-        const report = await rehearse(
-          {
-            id: newExperimentId(),
-            name,
-            title,
-            params: given as P,
-            steadyState: options.steadyState ?? stackSteadyState(context.env),
-            load: typeof options.load === 'function' ? options.load(given) : options.load,
-            limits: typeof options.limits === 'function' ? options.limits(given, context.env) : (options.limits ?? {}),
-            slack: given.slack,
-            options,
-            helper: wantsHelper(given),
-          },
-          context,
-        )
+        const rehearsal: RehearsalOptions<P> = {
+          id: newExperimentId(),
+          name,
+          title,
+          params: given as P,
+          steadyState: options.steadyState ?? stackSteadyState(context.env),
+          load,
+          limits,
+          slack: given.slack,
+          options,
+          helper: wantsHelper(given),
+        }
+        let report: ExperimentReport
+        try {
+          report = await rehearse(rehearsal, context)
+        } catch (thrown) {
+          // the stack did not survive the run before: what was found until then is the result
+          if (reports.length === 0 || !(thrown instanceof DevstackError) || thrown.code !== 'EXPERIMENT_REFUSED')
+            throw thrown
+          refusal = thrown
+          break
+        }
         reports.push(report)
         pages.push(await saveReport(context.project.stateDirectory, report))
         context.progress({ done: index + 1, total: given.repeat, unit: 'items', label: 'runs' })
         for (const line of formatReport(report).split('\n')) context.log(line)
         context.log(`Page: ${pages.at(-1)}`)
       }
-      return judge(reports, pages, context.log)
+      return judge(reports, pages, { refusal, log: context.log })
     },
   })
 }
 
-async function judge(
+/** The outcome of all runs. `refusal`: why no further one could start. Throws EXPERIMENT_FAILED and EXPERIMENT_NOT_RUN. */
+export async function judge(
   reports: readonly ExperimentReport[],
   pages: readonly string[],
-  log: (text: string) => void,
+  { refusal, log }: { readonly refusal: DevstackError | undefined; readonly log: (text: string) => void },
 ): Promise<ExperimentOutcome> {
   const overall: string[] = []
+  if (refusal) {
+    overall.push(`Run ${reports.length + 1} was refused: the stack was not in its steady state any more.`)
+    overall.push(...(refusal.details ?? []))
+  }
   if (reports.length > 1) {
     const [{ summarize }, { formatSummary, reached }] = await Promise.all([
       import('./findings.ts'),
@@ -140,9 +159,9 @@ async function judge(
       kind: 'task',
       code: 'EXPERIMENT_FAILED',
       message:
-        reports.length === 1
+        reports.length === 1 && !refusal
           ? `${title} failed.`
-          : failed.length > 0
+          : failed.length > 0 || refusal
             ? `${title} failed in ${failed.length} of ${reports.length} runs.`
             : `${title} held in all ${reports.length} runs, but took longer than its targets.`,
       details: reasons,
@@ -168,16 +187,22 @@ export function newExperimentId(): string {
   return `${new Date().toISOString().replace(/[-:]|\.\d+Z/g, '')}-${randomBytes(3).toString('hex')}`
 }
 
-/** The name with the params that are not as by default. */
-function titleOf(name: string, given: Readonly<Record<string, unknown>>, params: z.ZodObject): string {
-  const defaults = params.safeParse({})
-  const usual: Readonly<Record<string, unknown>> = defaults.success ? defaults.data : {}
-  const words = Object.entries(given).flatMap(([key, value]) =>
-    key in common || value === undefined || (key !== 'fault' && value === usual[key])
-      ? []
-      : Array.isArray(value)
-        ? value.map(String)
-        : [`--${key}`, String(value)],
-  )
-  return [name, ...words].join(' ')
+/**
+ * The name with the params that are not as by default, as they are written on the command line; `--fault` always, since it
+ * says what the experiment is.
+ */
+export function titleOf(name: string, given: Readonly<Record<string, unknown>>, params: z.ZodObject): string {
+  const options: string[] = []
+  const words: string[] = []
+  for (const [key, field] of Object.entries(params.shape) as [string, z.ZodType][]) {
+    const value = given[key]
+    const usual = field.safeParse(undefined)
+    const isUsual = usual.success && JSON.stringify(usual.data) === JSON.stringify(value)
+    if (Object.hasOwn(common, key) || value === undefined || (key !== 'fault' && isUsual)) continue
+    const option = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    if (field.meta()?.['positional']) words.push(...[value].flat().map(String))
+    else if (typeof value === 'boolean') options.push(value ? `--${option}` : `--no-${option}`)
+    else for (const one of [value].flat()) options.push(`--${option}`, String(one))
+  }
+  return [name, ...options, ...words].join(' ')
 }
