@@ -51,6 +51,20 @@ const common = {
   slack: z.coerce.number().min(1).default(1).describe('factor on targets of time, for a slow or busy machine'),
 }
 
+/** Set for commands that an experiment starts. */
+export const insideVariable = 'DEVSTACK_INSIDE_EXPERIMENT'
+
+/** The lock of experiments that start commands is held by the one that would wait for this one. */
+function refuseInside(): void {
+  if (process.env[insideVariable] === undefined) return
+  throw new DevstackError({
+    kind: 'usage',
+    code: 'EXPERIMENT_INSIDE_ANOTHER',
+    message: 'An experiment that runs other tasks can not run inside another one of its kind.',
+    hint: 'Name the task itself, or another experiment, such as: devstack run validate-zero-loss test-failover',
+  })
+}
+
 /** How many runs it takes to judge a target by its median. */
 const enoughRuns = 5
 
@@ -74,7 +88,10 @@ export function experiment<S extends Shape = Record<never, never>>(
     params: params as never,
     effect: 'change',
     ...((options.exclusive ?? true) ? { runLocks: ['stack'] } : { locks: ['experiment'] }),
-    needs: (given): Needs => (wantsHelper(given) ? { image } : {}),
+    needs: (given): Needs => {
+      if (options.exclusive === false) refuseInside()
+      return wantsHelper(given) ? { image } : {}
+    },
     run: async (context) => {
       // other commands start without all this
       const [{ rehearse }, { saveReport }, { formatReport }, { stackSteadyState }] = await Promise.all([

@@ -181,8 +181,12 @@ class Rehearsal<P> {
 
   async #judge(healed: boolean): Promise<ExperimentReport> {
     const { signal } = this.#around
-    // a task that was run in between may have made containers anew
-    this.#services = await stackServices(this.#around)
+    // a task that was run in between may have made containers anew, or removed them all
+    this.#services = await stackServices(this.#around).catch((thrown: unknown) => {
+      if (!(thrown instanceof DevstackError) || thrown.code !== 'STACK_NOT_UP') throw thrown
+      this.#reasons.push(thrown.message)
+      return []
+    })
     const { steadyState } = this.#given
     const since = now()
     const missing = await holdsWithin(steadyState, this.#services, {

@@ -238,6 +238,22 @@ test('keeps its report when an assertion throws, or gives no list', () =>
     assert.equal(given.reasons, ['assert gave string instead of a list of sentences.'])
   }))
 
+test('keeps its report when the stack is gone afterwards', () =>
+  onStage(async (stage) => {
+    let gone = false
+    const { runtime } = stage.around
+    const containers = async (...given: Parameters<typeof runtime.containers>) =>
+      gone ? [] : runtime.containers(...given)
+    const inject = async (): Promise<void> => {
+      gone = true
+    }
+    const around = { ...stage.around, runtime: { ...runtime, containers } } as unknown as Stage['around']
+    const report = await rehearse(rehearsal(stage, { inject }), around)
+    assert.is(report.verdict, 'failed')
+    assert.match(report.reasons.join(), /The stack is not up/)
+    assert.ok(report.loads[0]!.ledger.acknowledged >= 20)
+  }))
+
 test('removes its helper though a load does not end', () =>
   onStage(async (stage) => {
     const broken: Load = {
