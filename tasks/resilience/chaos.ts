@@ -1,6 +1,6 @@
 /** `chaos`: random faults from a seed for a time; when something does not hold, the shortest schedule that still fails. */
-import { DevstackError, type Needs, type Task, task, z } from '../../lib/index.ts'
-import { pause } from './clock.ts'
+import { DevstackError, messageOf, type Needs, type Task, task, z } from '../../lib/index.ts'
+import { longestSeconds, pause } from './clock.ts'
 import type { ExperimentContext } from './context.ts'
 import { newExperimentId } from './experiment.ts'
 import { faultImage } from './fault-image.ts'
@@ -22,14 +22,24 @@ const params = z.object({
     .nonnegative()
     .optional()
     .describe('the same seed gives the same faults; default random'),
-  duration: z.coerce.number().positive().default(60).describe('seconds of faults and pauses, heals not counted'),
+  duration: z.coerce
+    .number()
+    .positive()
+    .max(longestSeconds)
+    .default(60)
+    .describe('seconds of faults and pauses, heals not counted'),
   shrink: z.coerce
     .number()
     .int()
     .nonnegative()
     .default(8)
     .describe('runs spent on finding the shortest schedule that fails'),
-  promise: z.coerce.number().positive().default(60).describe('seconds without a write that a client has to bear'),
+  promise: z.coerce
+    .number()
+    .positive()
+    .max(longestSeconds)
+    .default(60)
+    .describe('seconds without a write that a client has to bear'),
   dryRun: z.boolean().default(false).describe('only print the schedule'),
 })
 
@@ -59,7 +69,7 @@ export function chaosTask(): Task<undefined> {
             params: {},
             steadyState: stackSteadyState(context.env),
             load: [postgresLoad(), redisLoad()],
-            limits: { promise: context.params.promise * 1000, recovery: `${Math.ceil(schedule.length * 200 + 60)}s` },
+            limits: { promise: context.params.promise * 1000 },
             options: { inject: (inside) => follow(schedule, inside) },
             helper: true,
           },
@@ -76,7 +86,11 @@ export function chaosTask(): Task<undefined> {
         context.log(`trying with ${part.length} of ${steps.length} faults`)
         return (await once(part, `${title} (${part.length} faults)`)).verdict === 'failed'
       }
-      const { shortest, asked } = await shrink(steps, fails, context.params.shrink)
+      const { shortest, asked, ended } = await shrink(steps, fails, context.params.shrink)
+      if (ended !== undefined) {
+        context.signal.throwIfAborted()
+        context.log(`The search for a shorter schedule ended early: ${messageOf(ended)}`)
+      }
       throw new DevstackError({
         kind: 'task',
         code: 'EXPERIMENT_FAILED',

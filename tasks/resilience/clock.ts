@@ -1,5 +1,13 @@
 /** Time of an experiment: milliseconds since the epoch that never step back, and pauses that end with a signal. */
 
+/** The longest that may be asked for, a day: a timer of more than 2^31 ms would end at once. */
+export const longestSeconds = 86_400
+
+/** How long recovery is waited for when what is waited for takes `seconds` anyway, milliseconds. */
+export function recoveryAfter(seconds: number): number {
+  return (seconds + 90) * 1000
+}
+
 /** Now, in milliseconds since the epoch; monotonic, so that a corrected clock makes no gap. */
 export function now(): number {
   return performance.timeOrigin + performance.now()

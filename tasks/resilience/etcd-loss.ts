@@ -8,18 +8,14 @@ import { postgresRoles } from './patroni-admin.ts'
 import { postgresLoad } from './postgres-load.ts'
 
 /** How long the members stay away: well past Patroni's lease when the quorum is lost. */
-const awayMs = { 1: 10_000, 2: 30_000 } as const
+const awayMs = { one: 10_000, two: 30_000 } as const
 
 /** The task. */
 export function etcdLossTask(): Task<ExperimentOutcome> {
   return experiment({
     description: 'Lose etcd members: one, and nothing stops; two, and the stack comes back with them',
     params: {
-      members: z.coerce
-        .number()
-        .pipe(z.union([z.literal(1), z.literal(2)]))
-        .default(1)
-        .describe('how many: 1 or 2'),
+      members: z.coerce.number().int().min(1).max(2).default(1).describe('how many'),
       failsafe: z
         .boolean()
         .default(true)
@@ -41,7 +37,7 @@ export function etcdLossTask(): Task<ExperimentOutcome> {
     },
     observe: async (context) => {
       const { members, failsafe } = context.params
-      await pause(awayMs[members], context.signal)
+      await pause(members === 1 ? awayMs.one : awayMs.two, context.signal)
       const during = context.load('postgresql').ledger.all.filter(({ at }) => at > now() - 3000).length
       const expected = members === 1 || failsafe
       if (during > 0 !== expected) throw new Error(`writes ${expected ? 'stopped' : 'went on'}`)

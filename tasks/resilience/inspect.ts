@@ -248,7 +248,12 @@ export function inspectTask(): Task<undefined> {
     interactive: true,
     params: z.object({
       json: z.boolean().default(false).describe('print JSON'),
-      patience: z.coerce.number().positive().default(defaultPatienceMs).describe('milliseconds a member is waited for'),
+      patience: z.coerce
+        .number()
+        .positive()
+        .max(600_000)
+        .default(defaultPatienceMs)
+        .describe('milliseconds a member is waited for'),
     }),
     run: async (context) => {
       const { terminal, params } = context

@@ -1,6 +1,6 @@
 /** `test-pause-resume`: the leader is frozen past its lease, then thawed; it must not lead on, nor take leadership back. */
 import { type Task, z } from '../../lib/index.ts'
-import { pause } from './clock.ts'
+import { longestSeconds, pause, recoveryAfter } from './clock.ts'
 import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresRoles } from './patroni-admin.ts'
 import { postgresLoad } from './postgres-load.ts'
@@ -10,7 +10,9 @@ export function pauseResumeTask(): Task<ExperimentOutcome> {
   let old = ''
   return experiment({
     description: 'Freeze the PostgreSQL leader past its lease, then thaw it: it must follow',
-    params: { watch: z.coerce.number().min(1).default(10).describe('seconds it is watched after the thaw') },
+    params: {
+      watch: z.coerce.number().min(1).max(longestSeconds).default(10).describe('seconds it is watched after the thaw'),
+    },
     load: [postgresLoad(), postgresLoad({ name: 'old-leader', bound: true, connections: 1 })],
     helper: false,
     inject: async (context) => {
@@ -28,6 +30,6 @@ export function pauseResumeTask(): Task<ExperimentOutcome> {
       const changes = load?.leaders.filter(({ at }) => at > (fault?.from ?? 0)) ?? []
       return changes.some(({ member }) => member === old) ? [`${old} took leadership back after it was thawed.`] : []
     },
-    limits: { gap: '25s', promise: '60s', redundancy: '15s' },
+    limits: ({ watch }) => ({ gap: '25s', promise: '60s', redundancy: '15s', recovery: recoveryAfter(watch) }),
   })
 }

@@ -56,13 +56,14 @@ export function scheduleOf(seed: number, durationMs: number): readonly Step[] {
 
 /**
  * The shortest part of a failing schedule found by leaving out ever smaller pieces (delta debugging, Zeller and
- * Hildebrandt 2002). `fails` is asked at most `most` times; the order of the steps stays.
+ * Hildebrandt 2002). `fails` is asked at most `most` times; the order of the steps stays. When it rejects, because the
+ * stack did not survive, the shortest until then is the result, and `ended` says why.
  */
 export async function shrink<T>(
   failing: readonly T[],
   fails: (part: readonly T[]) => Promise<boolean>,
   most = Number.POSITIVE_INFINITY,
-): Promise<{ readonly shortest: readonly T[]; readonly asked: number }> {
+): Promise<{ readonly shortest: readonly T[]; readonly asked: number; readonly ended?: unknown }> {
   let shortest = failing
   let pieces = 2
   let asked = 0
@@ -73,7 +74,13 @@ export async function shrink<T>(
       const rest = [...shortest.slice(0, start), ...shortest.slice(start + size)]
       if (rest.length === 0) continue
       asked += 1
-      if (await fails(rest)) {
+      let failed: boolean
+      try {
+        failed = await fails(rest)
+      } catch (thrown) {
+        return { shortest, asked: asked - 1, ended: thrown }
+      }
+      if (failed) {
         shortest = rest
         pieces = Math.max(2, pieces - 1)
         reduced = true

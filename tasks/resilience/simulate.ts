@@ -1,6 +1,6 @@
 /** `test-fault`: any fault on any service for some seconds, under load. */
 import { DevstackError, type Task, z } from '../../lib/index.ts'
-import { pause } from './clock.ts'
+import { longestSeconds, pause, recoveryAfter } from './clock.ts'
 import type { ExperimentContext } from './context.ts'
 import { type ExperimentOutcome, experiment } from './experiment.ts'
 import { postgresRoles } from './patroni-admin.ts'
@@ -41,8 +41,11 @@ export function simulateTask(): Task<ExperimentOutcome> {
     params: {
       fault: z.enum(kinds).describe('what happens'),
       service: z.string().default('leader').describe('to whom: a service, "leader" (PostgreSQL) or "master" (Redis)'),
-      for: z.coerce.number().positive().default(10).describe('seconds until it is healed'),
-      with: z.array(z.string()).optional().describe('details of the fault, as name=value: percent=30'),
+      for: z.coerce.number().positive().max(longestSeconds).default(10).describe('seconds until it is healed'),
+      with: z
+        .array(z.string().regex(/^\w+=./, 'name=value'))
+        .optional()
+        .describe('details of the fault, as name=value: percent=30'),
     },
     load: [postgresLoad(), redisLoad()],
     inject: async (context) => {
@@ -56,7 +59,7 @@ export function simulateTask(): Task<ExperimentOutcome> {
       await context.heal()
       await context.writesFlow()
     },
-    limits: { promise: '60s', redundancy: '15s' },
+    limits: ({ for: seconds }) => ({ promise: '60s', redundancy: '15s', recovery: recoveryAfter(seconds) }),
   })
 }
 

@@ -2,8 +2,13 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { z } from '../../../lib/index.ts'
+import { chaosTask } from '../../../tasks/resilience/chaos.ts'
+import { recoveryAfter } from '../../../tasks/resilience/clock.ts'
+import { etcdLossTask } from '../../../tasks/resilience/etcd-loss.ts'
 import { faultKinds } from '../../../tasks/resilience/fault-kinds.ts'
 import { formatStep, randomOf, scheduleOf, shrink } from '../../../tasks/resilience/schedule.ts'
+import { simulateTask } from '../../../tasks/resilience/simulate.ts'
 
 const test = suite('schedules of chaos')
 
@@ -59,6 +64,31 @@ test('ask no more often than they may, and keep what fails', async () => {
   assert.is(asked.length, 2)
   assert.ok(result.shortest.includes(3))
   assert.equal((await shrink([1], async () => true)).shortest, [1])
+})
+
+test('end with the shortest so far when the stack does not survive a try', async () => {
+  const fails = async (part: readonly number[]): Promise<boolean> => {
+    if (part.length < 4) throw new Error('refused')
+    return true
+  }
+  const { shortest, asked, ended } = await shrink([1, 2, 3, 4, 5, 6, 7, 8], fails)
+  assert.equal(shortest, [5, 6, 7, 8])
+  assert.is(asked, 1)
+  assert.is((ended as Error).message, 'refused')
+})
+
+test('are no longer than a day, and details of a fault are name=value', () => {
+  const refuses = (task: { readonly definition: { readonly params?: unknown } }, input: object): boolean =>
+    !(task.definition.params as z.ZodType).safeParse(input).success
+  assert.ok(refuses(chaosTask(), { duration: 1e12 }))
+  assert.ok(refuses(simulateTask(), { fault: 'kill', for: 1e9 }), 'a timer would end at once')
+  assert.ok(refuses(simulateTask(), { fault: 'loss', with: ['percent'] }))
+  assert.not.ok(refuses(simulateTask(), { fault: 'loss', for: 300, with: ['percent=30'] }))
+  assert.ok(refuses(etcdLossTask(), { members: 3 }))
+})
+
+test('leave as much time for recovery after a long wait as after a short one', () => {
+  assert.is(recoveryAfter(300) - recoveryAfter(10), 290_000)
 })
 
 test.run()
