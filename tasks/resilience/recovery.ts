@@ -1,5 +1,5 @@
 /** When a stack counts as recovered, by what its clients see. */
-import { DevstackError } from '../../lib/index.ts'
+import { DevstackError, suggest } from '../../lib/index.ts'
 import { now, until } from './clock.ts'
 import type { RunningLoad } from './load.ts'
 
@@ -12,6 +12,7 @@ export async function writesFlow(
 ): Promise<void> {
   const since = now()
   const settle = options.forMs ?? 3000
+  if (options.load !== undefined) loadNamed(loads, options.load)
   const chosen = loads.filter(({ name, bound }) => !bound && (options.load === undefined || name === options.load))
   const flowing = (): boolean => {
     const time = now()
@@ -31,12 +32,25 @@ export async function newLeader(
   loads: readonly RunningLoad[],
   options: { readonly old: string; readonly load: string; readonly signal: AbortSignal },
 ): Promise<string> {
-  const load = loads.find(({ name }) => name === options.load)
+  const load = loadNamed(loads, options.load)
   const leader = (): string | undefined =>
-    load?.lanes.find(({ member, spans }) => member !== options.old && spans.at(-1)?.state === 'leads')?.member
+    load.lanes.find(({ member, spans }) => member !== options.old && spans.at(-1)?.state === 'leads')?.member
   const { signal } = options
   if (await until(() => leader() !== undefined, { ms: longestMs, signal, every: 100 })) return leader()!
   throw late(`another member than ${options.old} leads`)
+}
+
+/** A load by its name. Throws EXPERIMENT_NO_LOAD: to wait for one that is not there would be to wait for nothing. */
+export function loadNamed(loads: readonly RunningLoad[], name: string): RunningLoad {
+  const found = loads.find((one) => one.name === name)
+  if (found) return found
+  const names = loads.map((one) => one.name)
+  throw new DevstackError({
+    kind: 'usage',
+    code: 'EXPERIMENT_NO_LOAD',
+    message: `The experiment has no load "${name}".${suggest(name, names)}`,
+    hint: names.length > 0 ? `Its loads are ${names.join(', ')}.` : 'It has none.',
+  })
 }
 
 /** The stack did not do what was waited for. */

@@ -19,7 +19,7 @@ import { Faults } from './faults.ts'
 import { loadReport, type ObservedTimes, violationsOf } from './findings.ts'
 import { limitsOf } from './limits.ts'
 import type { Load, RunningLoad } from './load.ts'
-import { late, newLeader, writesFlow } from './recovery.ts'
+import { late, loadNamed, newLeader, writesFlow } from './recovery.ts'
 import type { ExperimentReport } from './report.ts'
 import { holdsWithin, refused, type SteadyState, stackServices } from './steady-state.ts'
 
@@ -31,8 +31,8 @@ const redundancyMs = 120_000
 const warmUp = 20
 /** The period of Sentinel's questions. */
 const phaseMs = 1000
-/** A heal after a cancellation has this long; the runner waits a little longer. */
-const lateHealMs = 20_000
+/** A heal after a cancellation has this long: less than the 15 s after which the runner gives a task up, to say so itself. */
+const lateHealMs = 12_000
 
 type Around = Ambient & { readonly signal: AbortSignal; log(text: string): void }
 
@@ -309,11 +309,7 @@ class Rehearsal<P> {
       log,
       mark: (text) => this.#mark(text),
       note: (text) => void this.#notes.push(text),
-      load: (name) => {
-        const found = this.#loads.find((one) => one.name === name)
-        if (!found) throw new Error(`the experiment has no load ${name}`)
-        return found
-      },
+      load: (name) => loadNamed(this.#loads, name),
       fault: (kind, name, details = {}) => {
         const { id } = service(name)
         return this.#faults.inject(kind, { ...details, id, service: name }, signal)
