@@ -45,7 +45,11 @@ function list(reports: readonly ExperimentReport[], terminal: { readonly columns
         value: ({ verdict }) => verdict,
         paint: (text, { verdict }) => (terminal.colors ? colour[verdict](text) : text),
       },
-      { title: 'gap', value: ({ loads }) => formatDuration(loads[0]?.gapMs ?? 0), align: 'right' },
+      {
+        title: 'gap',
+        value: ({ loads, verdict }) => (verdict === 'not-run' ? '' : formatDuration(loads[0]?.gapMs ?? 0)),
+        align: 'right',
+      },
       { title: 'lost', value: ({ loads }) => loads.map(({ ledger }) => ledger.lost).join('/'), align: 'right' },
       { title: 'experiment', value: ({ title }) => title },
     ],

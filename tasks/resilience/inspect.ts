@@ -231,7 +231,9 @@ async function sentinelOf(place: Place): Promise<Inspection['sentinel']> {
           quorum: view.quorum.text,
           epoch: view.master.epoch,
           replicas: view.replicas.filter(({ flags, linkUp }) => linkUp && isUp(flags)).length,
-          sentinels: view.sentinels.map(({ host, flags }) => (isUp(flags) ? host : `${host} (${flags.join(',')})`)),
+          sentinels: view.sentinels.map(({ host, flags }) =>
+            isUp(flags) ? host : `${host} (${flags.filter((flag) => flag !== 'sentinel').join(',')})`,
+          ),
           flags: view.master.flags.filter((flag) => flag !== 'master'),
         }
       }),

@@ -1,4 +1,5 @@
 /** `test-fault`: any fault on any service for some seconds, under load. */
+import { isIP } from 'node:net'
 import { DevstackError, type Task, z } from '../../lib/index.ts'
 import { longestSeconds, pause, recoveryAfter } from './clock.ts'
 import type { ExperimentContext } from './context.ts'
@@ -43,7 +44,7 @@ export function simulateTask(): Task<ExperimentOutcome> {
       service: z.string().default('leader').describe('to whom: a service, "leader" (PostgreSQL) or "master" (Redis)'),
       for: z.coerce.number().positive().max(longestSeconds).default(10).describe('seconds until it is healed'),
       with: z
-        .array(z.string().regex(/^\w+=./, 'name=value'))
+        .array(z.string().regex(/^\w+=./, 'each must be name=value'))
         .optional()
         .describe('details of the fault, as name=value: percent=30'),
     },
@@ -51,8 +52,9 @@ export function simulateTask(): Task<ExperimentOutcome> {
     inject: async (context) => {
       const { fault, service: asked } = context.params
       const service = await targetOf(asked, context)
-      const details = { ...usual(fault, service, context), ...parseDetails(context.params.with ?? []) }
-      await context.fault(fault, service, details)
+      const given = parseDetails(context.params.with ?? [])
+      const peers = given['peers'] === undefined ? {} : { peers: addressesOf(given['peers'], context) }
+      await context.fault(fault, service, { ...usual(fault, service, context), ...given, ...peers })
     },
     observe: async (context) => {
       await pause(context.params.for * 1000, context.signal)
@@ -91,21 +93,34 @@ function usual(
   return details[fault] ?? {}
 }
 
-/** `name=value` words; what looks like a number is one. Throws FAULT_BAD_DETAILS. */
-export function parseDetails(words: readonly string[]): Readonly<Record<string, string | number>> {
-  return Object.fromEntries(
-    words.map((word) => {
-      const match = /^(\w+)=(.+)$/.exec(word)
-      if (!match) {
-        throw new DevstackError({
-          kind: 'usage',
-          code: 'FAULT_BAD_DETAILS',
-          message: `"${word}" is no detail of a fault.`,
-          hint: 'Write name=value, for instance: --with percent=30',
-        })
-      }
-      const [, name, text] = match as unknown as [string, string, string]
-      return [name, /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text] as const
-    }),
-  )
+/** Peers that are services have the addresses of these; others are addresses already. Throws STACK_UNKNOWN_SERVICE. */
+function addressesOf(peers: Detail, context: ExperimentContext<unknown>): readonly string[] {
+  return [peers].flat().flatMap((peer) => {
+    const text = String(peer)
+    if (isIP(text) !== 0) return [text]
+    return Object.values(context.service(text).addresses).filter((address) => address !== '')
+  })
+}
+
+type Detail = string | number | readonly (string | number)[]
+
+/** `name=value` words; what looks like a number is one, and a name that is repeated has a list. Throws FAULT_BAD_DETAILS. */
+export function parseDetails(words: readonly string[]): Readonly<Record<string, Detail>> {
+  const details = new Map<string, Detail>()
+  for (const word of words) {
+    const match = /^(\w+)=(.+)$/.exec(word)
+    if (!match) {
+      throw new DevstackError({
+        kind: 'usage',
+        code: 'FAULT_BAD_DETAILS',
+        message: `"${word}" is no detail of a fault.`,
+        hint: 'Write name=value, for instance: --with percent=30',
+      })
+    }
+    const [, name, text] = match as unknown as [string, string, string]
+    const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
+    const before = details.get(name)
+    details.set(name, before === undefined ? value : [...[before].flat(), value])
+  }
+  return Object.fromEntries(details)
 }

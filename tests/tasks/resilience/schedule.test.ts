@@ -8,7 +8,7 @@ import { recoveryAfter } from '../../../tasks/resilience/clock.ts'
 import { etcdLossTask } from '../../../tasks/resilience/etcd-loss.ts'
 import { faultKinds } from '../../../tasks/resilience/fault-kinds.ts'
 import { formatStep, randomOf, scheduleOf, shrink } from '../../../tasks/resilience/schedule.ts'
-import { simulateTask } from '../../../tasks/resilience/simulate.ts'
+import { parseDetails, simulateTask } from '../../../tasks/resilience/simulate.ts'
 
 const test = suite('schedules of chaos')
 
@@ -85,6 +85,15 @@ test('are no longer than a day, and details of a fault are name=value', () => {
   assert.ok(refuses(simulateTask(), { fault: 'loss', with: ['percent'] }))
   assert.not.ok(refuses(simulateTask(), { fault: 'loss', for: 300, with: ['percent=30'] }))
   assert.ok(refuses(etcdLossTask(), { members: 3 }))
+})
+
+test('of one fault take details as words, a list where a name is repeated', () => {
+  assert.equal(parseDetails(['percent=30', 'path=/data', 'peers=etcd1', 'peers=10.0.0.2']), {
+    percent: 30,
+    path: '/data',
+    peers: ['etcd1', '10.0.0.2'],
+  })
+  assert.throws(() => parseDetails(['percent']), /is no detail of a fault/)
 })
 
 test('leave as much time for recovery after a long wait as after a short one', () => {
