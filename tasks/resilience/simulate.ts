@@ -41,7 +41,11 @@ export function simulateTask(): Task<ExperimentOutcome> {
     description: 'Inject any fault into any service for some seconds, under load, and heal it',
     params: {
       fault: z.enum(kinds).describe('what happens'),
-      service: z.string().default('leader').describe('to whom: a service, "leader" (PostgreSQL) or "master" (Redis)'),
+      service: z
+        .string()
+        .regex(/[^\s,]/, 'must name a service')
+        .default('leader')
+        .describe('to whom: services separated by commas; "leader" (PostgreSQL), "master" (Redis)'),
       for: z.coerce.number().positive().max(longestSeconds).default(10).describe('seconds until it is healed'),
       with: z
         .array(z.string().regex(/^\w+=./, 'each must be name=value'))
@@ -51,10 +55,13 @@ export function simulateTask(): Task<ExperimentOutcome> {
     load: [postgresLoad(), redisLoad()],
     inject: async (context) => {
       const { fault, service: asked } = context.params
-      const service = await targetOf(asked, context)
+      const targets: string[] = []
+      for (const name of namesOf(asked)) targets.push(await targetOf(name, context))
       const given = parseDetails(context.params.with ?? [])
       const peers = given['peers'] === undefined ? {} : { peers: addressesOf(given['peers'], context) }
-      await context.fault(fault, service, { ...usual(fault, service, context), ...given, ...peers })
+      for (const service of new Set(targets)) {
+        await context.fault(fault, service, { ...usual(fault, service, targets, context), ...given, ...peers })
+      }
     },
     observe: async (context) => {
       await pause(context.params.for * 1000, context.signal)
@@ -63,6 +70,14 @@ export function simulateTask(): Task<ExperimentOutcome> {
     },
     limits: ({ for: seconds }) => ({ promise: '60s', redundancy: '15s', recovery: recoveryAfter(seconds) }),
   })
+}
+
+/** Names between commas. */
+export function namesOf(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
 }
 
 /** A service by name or by role. */
@@ -75,6 +90,8 @@ export async function targetOf(target: string, context: ExperimentContext<unknow
 function usual(
   fault: (typeof kinds)[number],
   service: string,
+  /** All that the fault befalls: these still talk to each other. */
+  together: readonly string[],
   context: ExperimentContext<unknown>,
 ): Readonly<Record<string, unknown>> {
   const path = dataFolders.find(([pattern]) => pattern.test(service))![1]
@@ -82,7 +99,7 @@ function usual(
   const details: Partial<Record<(typeof kinds)[number], Readonly<Record<string, unknown>>>> = {
     'crash-loop': { times: 3 },
     disconnect: { network, ipv4Address },
-    partition: { peers: peersOf(service, context.services), direction: 'both' },
+    partition: { peers: peersOf(service, context.services, (name) => !together.includes(name)), direction: 'both' },
     loss: { percent: 20 },
     bandwidth: { kilobitPerSecond: 500 },
     latency: { delayMs: 100, jitterMs: 20 },

@@ -8,7 +8,7 @@ import { recoveryAfter } from '../../../tasks/resilience/clock.ts'
 import { etcdLossTask } from '../../../tasks/resilience/etcd-loss.ts'
 import { faultKinds } from '../../../tasks/resilience/fault-kinds.ts'
 import { formatStep, randomOf, scheduleOf, shrink } from '../../../tasks/resilience/schedule.ts'
-import { parseDetails, simulateTask } from '../../../tasks/resilience/simulate.ts'
+import { namesOf, parseDetails, simulateTask } from '../../../tasks/resilience/simulate.ts'
 
 const test = suite('schedules of chaos')
 
@@ -84,6 +84,7 @@ test('are no longer than a day, and details of a fault are name=value', () => {
   assert.ok(refuses(simulateTask(), { fault: 'kill', for: 1e9 }), 'a timer would end at once')
   assert.ok(refuses(simulateTask(), { fault: 'loss', with: ['percent'] }))
   assert.not.ok(refuses(simulateTask(), { fault: 'loss', for: 300, with: ['percent=30'] }))
+  assert.ok(refuses(simulateTask(), { fault: 'kill', service: ' , ' }), 'nobody')
   assert.ok(refuses(etcdLossTask(), { members: 3 }))
 })
 
@@ -94,6 +95,7 @@ test('of one fault take details as words, a list where a name is repeated', () =
     peers: ['etcd1', '10.0.0.2'],
   })
   assert.throws(() => parseDetails(['percent']), /is no detail of a fault/)
+  assert.equal(namesOf('sentinel2, sentinel3,'), ['sentinel2', 'sentinel3'])
 })
 
 test('leave as much time for recovery after a long wait as after a short one', () => {
