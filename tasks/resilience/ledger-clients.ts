@@ -1,7 +1,7 @@
 /** What all loads share: clients that write unique ids, the ledger of what was acknowledged to them, and its comparison. */
 import { messageOf } from '../../lib/index.ts'
 import { AcknowledgedWrites, compareLedger, type Holding, type LedgerVerdict } from './acknowledged.ts'
-import { now, pause, until } from './clock.ts'
+import { now, pause, until, within } from './clock.ts'
 import { type ClientError, errorKind } from './load.ts'
 
 /** What a client writes through; `cut` ends it without a goodbye. */
@@ -21,6 +21,9 @@ export interface ClientOptions<C extends Connection> {
 
 /** How long a replica may take to apply what it has received. */
 const catchUpMs = 15_000
+
+/** How long one member is waited for: a frozen one accepts the question and never answers. */
+const heldMs = 25_000
 
 /** The clients of one load. */
 export class LedgerClients {
@@ -77,6 +80,8 @@ export class LedgerClients {
     members: readonly string[],
     options: {
       readonly held: (member: string) => Promise<ReadonlySet<number>>
+      /** How long a member is waited for; default 25 s. */
+      readonly heldMs?: number
       /** Whether asking again would change nothing; default: every member holds every acknowledged write. */
       readonly settled?: (verdict: LedgerVerdict) => boolean
       readonly signal: AbortSignal
@@ -89,7 +94,8 @@ export class LedgerClients {
       const holdings = await Promise.all(
         members.map(async (member): Promise<readonly [string, Holding]> => {
           try {
-            return [member, { ids: await options.held(member) }]
+            const limit = options.heldMs ?? heldMs
+            return [member, { ids: await within(limit, options.held(member), `no answer within ${limit / 1000} s`) }]
           } catch (thrown) {
             return [member, { error: messageOf(thrown) }]
           }

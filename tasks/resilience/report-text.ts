@@ -31,7 +31,10 @@ function loadLines(load: LoadReport): readonly string[] {
   )
   lines.push(`  members: ${held.join(', ')}`)
   if (load.bound) lines.push('  stayed with the member that led at the start')
-  else lines.push(`  longest gap for a client ${formatDuration(load.gapMs)}`)
+  else {
+    const stall = formatDuration(load.longestStallMs)
+    lines.push(`  longest gap for a client ${formatDuration(load.gapMs)}, longest stall at any time ${stall}`)
+  }
   const kinds = Object.entries(errors).map(([kind, count]) => `${count} × ${kind}`)
   lines.push(`  errors: ${kinds.length > 0 ? kinds.join(', ') : 'none'}`)
   if (load.errorWindow) {

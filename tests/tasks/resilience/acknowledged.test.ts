@@ -10,6 +10,7 @@ import {
   formatIds,
   readAcknowledged,
 } from '../../../tasks/resilience/acknowledged.ts'
+import { LedgerClients } from '../../../tasks/resilience/ledger-clients.ts'
 import { runCaptured } from '../../support/processes.ts'
 import { temporaryFolder } from '../../support/temporary.ts'
 
@@ -104,6 +105,31 @@ test('shows ids as ranges', () => {
   assert.is(formatIds([9, 3, 7, 8, 12]), '3, 7-9, 12')
   assert.is(formatIds([1, 3, 5, 7], 2), '1, 3 and 2 more ranges')
   assert.is(formatIds([]), '')
+})
+
+test('names a member that never answers, instead of waiting for it', async () => {
+  const folder = await temporaryFolder('devstack-ledger-')
+  try {
+    const clients = new LedgerClients(join(folder.path, 'x.ledger'))
+    clients.ledger.add({ id: 1, at: 1, ms: 1 })
+    const abort = new AbortController()
+    const held = async (member: string): Promise<ReadonlySet<number>> => {
+      if (member === 'well') return new Set([1])
+      abort.abort()
+      return new Promise(() => {})
+    }
+    const verdict = await clients.compare(['well', 'frozen'], { held, heldMs: 20, signal: abort.signal })
+    assert.equal(
+      verdict.members.map(({ member, error }) => [member, error]),
+      [
+        ['frozen', 'no answer within 0.02 s'],
+        ['well', undefined],
+      ],
+    )
+    await clients.stop()
+  } finally {
+    await folder.remove()
+  }
 })
 
 test.run()

@@ -16,7 +16,7 @@ test('say verdict, loss, gap, errors and who led, as text', () => {
   const text = formatReport(sampleReport())
   assert.match(text, /^test-failover --fault kill: passed\n/)
   assert.match(text, /1000 writes acknowledged, 0 lost, 2 kept without/)
-  assert.match(text, /longest gap for a client 21\.0 s/)
+  assert.match(text, /longest gap for a client 21\.0 s, longest stall at any time \d/)
   assert.match(text, /40 × ECONNREFUSED, 4 × connection lost/)
   assert.match(text, /led by: postgres1 \(0\.10 s\) → postgres2 \(23\.00 s\)/)
   assert.match(text, /at most 1 in 150 samples/)
