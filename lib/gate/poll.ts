@@ -212,7 +212,7 @@ class Wait<V> {
     if (ending.why === 'impossible') {
       return {
         code: 'GATE_IMPOSSIBLE',
-        message: `${what} and never will: ${ending.detail}.`,
+        message: `${what} and never will: ${unended(ending.detail)}.`,
         hint: 'Waiting longer does not help; the answer above names the cause.',
       }
     }
@@ -221,7 +221,7 @@ class Wait<V> {
     return {
       code: 'GATE_TIMEOUT',
       exitCode: 3,
-      message: `${what} after ${formatWait(waitedMs)}${last === undefined ? '' : `: ${last}`}.`,
+      message: `${what} after ${formatWait(waitedMs)}${last === undefined ? '' : `: ${unended(last)}`}.`,
       hint: 'If it only needs longer, raise the deadline (`within`).',
     }
   }
@@ -231,4 +231,9 @@ class Wait<V> {
 function isTimeout(reason: unknown): boolean {
   if (reason instanceof DevstackError) return reason.kind === 'timeout' || reason.code === 'GATE_TIMEOUT'
   return reason instanceof Error && reason.name === 'TimeoutError'
+}
+
+/** An answer that is a sentence, to end with another one's full stop. */
+function unended(text: string): string {
+  return text.replace(/\.$/, '')
 }

@@ -123,6 +123,13 @@ holding('survives one crash that the restart policy mends', async () => {
 
 const failing = suite('gate that does not hold')
 
+failing('ends its message with one full stop, also when the answer is a sentence', async () => {
+  const probe = answering({ healthy: false, detail: 'Port 1 can not be reached.' })
+  const error = await failed(quick({ probe, within: 20 }).hold(handle, gateContext(new FakeEngine())))
+  assert.match(error.message, /can not be reached\.$/)
+  assert.not.match(error.message, /\.\.$/)
+})
+
 failing('gives an autopsy at the deadline, with exit code 3', async () => {
   const engine = new FakeEngine()
   engine.set({ restarts: 1 })
