@@ -43,12 +43,12 @@ export function simulateTask(): Task<ExperimentOutcome> {
       fault: z.enum(kinds).describe('what happens'),
       service: z
         .string()
-        .regex(/[^\s,]/, 'must name a service')
+        .refine((text) => namesOf(text).length > 0, 'must name a service')
         .default('leader')
         .describe('to whom: services separated by commas; "leader" (PostgreSQL), "master" (Redis)'),
       for: z.coerce.number().positive().max(longestSeconds).default(10).describe('seconds until it is healed'),
       with: z
-        .array(z.string().regex(/^\w+=./, 'each must be name=value'))
+        .array(z.string().refine((word) => /^\w+=./.test(word), 'each must be name=value'))
         .optional()
         .describe('details of the fault, as name=value: percent=30'),
     },
