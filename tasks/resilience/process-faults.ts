@@ -56,11 +56,25 @@ export const processKinds: Readonly<Record<string, FaultKind>> = {
     details: target.extend({ times: z.number().int().min(1).max(20) }),
     text: ({ service, times }) => `${service} crashed ${times} times in a row`,
     needsHelper: true,
-    inject: async ({ id, times }, { helper, runtime, signal }) => {
+    inject: async ({ id, service, times }, { helper, runtime, signal }) => {
+      let crashed = 0
       for (let crash = 0; crash < times; crash += 1) {
-        // the engine waits longer each time before it starts it again
-        const running = async () => (await runtime.inspect(id, { signal }))?.state === 'running'
-        if (!(await until(running, { ms: 30_000, signal, every: 50 }))) return
+        let pid = 0
+        // the engine waits longer each time before it starts it again, and takes a moment to see that it died
+        const runsAnew = async (): Promise<boolean> => {
+          const seen = await runtime.inspect(id, { signal })
+          pid = seen?.pid ?? 0
+          return seen?.state === 'running' && pid > 0 && pid !== crashed
+        }
+        if (!(await until(runsAnew, { ms: 30_000, signal, every: 50 }))) {
+          signal.throwIfAborted()
+          throw new DevstackError({
+            kind: 'runtime',
+            code: 'FAULT_REFUSED',
+            message: `${service} crashed ${crash} of ${times} times: the engine did not start it again within 30 s.`,
+          })
+        }
+        crashed = pid
         await helper.run(id, 'kill -KILL "$pid"', [], signal)
       }
     },

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Project, type Runtime, thisProcess } from '../../../lib/index.ts'
+import type { FaultTools } from '../../../tasks/resilience/fault-kind.ts'
 import { faultKind, faultKinds } from '../../../tasks/resilience/fault-kinds.ts'
 import { parseFault, readFaults, removeFault, writeFault } from '../../../tasks/resilience/fault-record.ts'
 import { Faults, healLeftFaults } from '../../../tasks/resilience/faults.ts'
@@ -179,6 +180,24 @@ test('are read by hand, and what is no record is passed over', () =>
     writeFileSync(join(project.stateDirectory, 'faults', 'half.json'), '{"format":1,"id":')
     assert.equal(readFaults(project.stateDirectory), [])
   }))
+
+test('of a crash loop strike a process that was started anew, not the dead one once more', async () => {
+  const seen = [
+    { state: 'running', pid: 42 },
+    { state: 'running', pid: 42 },
+    { state: 'restarting', pid: 0 },
+    { state: 'running', pid: 43 },
+  ]
+  let at = 0
+  const struck: number[] = []
+  const tools = {
+    runtime: { inspect: async () => seen[at++] },
+    helper: { run: async () => void struck.push(seen[at - 1]!.pid) },
+    signal,
+  } as unknown as FaultTools
+  await faultKind('crash-loop').inject({ ...target, times: 2 }, tools)
+  assert.equal(struck, [42, 43])
+})
 
 test('have words and a way to heal for every kind', () => {
   const details: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
