@@ -1,8 +1,8 @@
 /** A report as one HTML page that needs nothing else: no script, no font, no network. */
 import { formatDuration } from '../../lib/index.ts'
-import { formatIds } from './acknowledged.ts'
 import { escapeText, pictureOf, trendOf } from './picture.ts'
 import type { ExperimentReport, LoadReport } from './report.ts'
+import { lostIds } from './report-text.ts'
 
 /** The most runs that the trend shows. */
 const trendLength = 50
@@ -82,9 +82,7 @@ function ledger({ name, ledger: found, durable }: LoadReport): string {
       `<tr><td>${escapeText(member)}</td><td class="number">${held}</td><td class="number ${missing > 0 ? 'failed' : ''}">${missing}</td><td>${escapeText(error ?? '')}</td></tr>`,
   )
   const lost =
-    found.lost > 0
-      ? `<p class="${durable ? 'failed' : 'not-run'}">Lost: ${escapeText(formatIds(found.lostIds))}</p>`
-      : ''
+    found.lost > 0 ? `<p class="${durable ? 'failed' : 'not-run'}">Lost: ${escapeText(lostIds(found))}</p>` : ''
   return `<h2>Ledger of ${escapeText(name)}</h2>
 <p>${found.acknowledged} writes acknowledged, ${found.lost} lost, ${found.unacknowledged} kept without an acknowledgement.</p>${lost}
 <table><tr><th>member</th><th class="number">holds</th><th class="number">lacks</th><th></th></tr>${rows.join('')}</table>`

@@ -25,7 +25,7 @@ function loadLines(load: LoadReport): readonly string[] {
   const lines = [
     `${name}: ${ledger.acknowledged} writes acknowledged, ${ledger.lost} lost, ${ledger.unacknowledged} kept without an acknowledgement`,
   ]
-  if (ledger.lost > 0) lines.push(`  lost: ${formatIds(ledger.lostIds)}`)
+  if (ledger.lost > 0) lines.push(`  lost: ${lostIds(ledger)}`)
   const held = ledger.members.map(
     ({ member, missing, error }) => `${member} ${error ?? (missing ? `lacks ${missing}` : 'has all')}`,
   )
@@ -48,6 +48,11 @@ function loadLines(load: LoadReport): readonly string[] {
     )
   }
   return lines
+}
+
+/** The ids of lost writes; a report keeps the first thousand, and says so. */
+export function lostIds({ lost, lostIds: ids }: LoadReport['ledger']): string {
+  return `${formatIds(ids)}${lost > ids.length ? ` and ${lost - ids.length} more` : ''}`
 }
 
 function seconds(ms: number): string {

@@ -27,7 +27,10 @@ test('say why they failed, and list what is lost', () => {
   Object.assign(report.loads[0]!.ledger, { lost: 3, lostIds: [4, 5, 6] })
   const text = formatReport(report)
   assert.match(text, /FAILED\n {2}✘ postgresql: 3 of 9/)
-  assert.match(text, /lost: 4-6/)
+  assert.match(text, /lost: 4-6\n/)
+  Object.assign(report.loads[0]!.ledger, { lost: 1435 })
+  assert.match(formatReport(report), /lost: 4-6 and 1432 more\n/)
+  assert.match(formatPage(report, []), /Lost: 4-6 and 1432 more</)
 })
 
 test('never call passed what was not run', () => {
