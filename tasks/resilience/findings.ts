@@ -115,7 +115,7 @@ function seriesOf(load: ObservedLoad, { startedAt, endedAt }: ObservedTimes): Lo
 /** What must hold of every experiment, whatever it injects; each violation is a sentence. */
 export function violationsOf(loads: readonly LoadReport[], healed: boolean, redundant: boolean): readonly string[] {
   const found: string[] = []
-  if (!healed) found.push('The fault could not be healed.')
+  if (!healed) found.push('Not everything could be healed.')
   if (!redundant) found.push('The stack was not healthy again in time.')
   for (const load of loads) {
     const { ledger, name } = load

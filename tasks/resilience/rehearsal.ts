@@ -166,15 +166,15 @@ class Rehearsal<P> {
   /** Gives why something could not be undone. An experiment's own heal that fails keeps no fault from being healed. */
   async #undo(signal: AbortSignal): Promise<readonly string[]> {
     const failures: string[] = []
-    for (const undo of [
-      async () => this.#given.options.heal?.(this.#context(signal)),
-      () => this.#faults.heal(signal),
-    ]) {
-      try {
-        await undo()
-      } catch (thrown) {
-        failures.push(messageOf(thrown))
-      }
+    try {
+      await this.#given.options.heal?.(this.#context(signal))
+    } catch (thrown) {
+      failures.push(`heal threw: ${messageOf(thrown)}`)
+    }
+    try {
+      await this.#faults.heal(signal)
+    } catch (thrown) {
+      failures.push([messageOf(thrown), ...(thrown instanceof DevstackError ? thrown.details : [])].join(' '))
     }
     return failures
   }
