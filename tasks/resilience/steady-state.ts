@@ -53,6 +53,8 @@ export function servicesOf({ services }: SteadyState, all: readonly ServiceHandl
   )
 }
 
+const noServices = 'there are no such services'
+
 /** Waits until all of them hold, each for at most `ms`; gives the words of those that do not. */
 export async function holdsWithin(
   states: readonly SteadyState[],
@@ -68,7 +70,7 @@ export async function holdsWithin(
   const failures = await Promise.all(
     states.map(async (state): Promise<string | undefined> => {
       const handles = servicesOf(state, services)
-      if (handles.length === 0) return `${state.gate.description}: there are no such services`
+      if (handles.length === 0) return `${state.gate.description}: ${noServices}`
       const bounded = state.gate.bounded?.(options.ms) ?? state.gate
       try {
         await bounded.hold(handles, { runtime, signal, node: 'steady state', blocked: [], answer: () => undefined })
@@ -90,6 +92,8 @@ export function refused(experiment: string, failures: readonly string[]): Devsta
     code: 'EXPERIMENT_REFUSED',
     message: `${experiment} does not start: the stack is not in its steady state, and nothing was injected.`,
     details: failures,
-    hint: 'See what is wrong with: devstack run health',
+    hint: failures.some((failure) => failure.endsWith(noServices))
+      ? 'It takes a stack with all members, not the one of "up --fast". Bring it up with: devstack run up'
+      : 'See what is wrong with: devstack run health',
   })
 }

@@ -164,6 +164,10 @@ test('refuses to start on an unhealthy stack, and does nothing', () =>
     const error = await rejected(rehearse(rehearsal(stage), stage.around))
     assert.is(error.code, 'EXPERIMENT_REFUSED')
     assert.equal(new Set(stage.calls), new Set(['steady']))
+    assert.match(error.hint ?? '', /devstack run health/)
+    const [state] = rehearsal(stage).steadyState
+    const others = { ...rehearsal(stage), steadyState: [{ ...state!, services: /^etcd/ }] }
+    assert.match((await rejected(rehearse(others, stage.around))).hint ?? '', /all members.*devstack run up$/)
   }))
 
 test('heals when recovery fails, compares all the same, and fails', () =>
