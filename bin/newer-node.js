@@ -33,7 +33,8 @@ async function run(node) {
   })
   // the terminal tells both; anybody else tells only this process
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  process.on('SIGINT', () => {})
+  const onTerminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY)
+  process.on('SIGINT', () => void (onTerminal || child.kill('SIGINT')))
   await new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {

@@ -8,6 +8,8 @@ export interface Project {
   readonly name: string
   /** Absolute path of the folder of the config. */
   readonly directory: string
+  /** Absolute path of the config, for a command that is to use the same; absent when there is no such file. */
+  readonly config?: string
   /** `.devstack/` below it: journals, cache, locks, prepared files. */
   readonly stateDirectory: string
   /** `process.env` with `.env` and `.env.local` of the project below it. Read only. */

@@ -34,6 +34,7 @@ export function projectOf(loaded: LoadedConfig): Project {
       return loaded.project
     },
     directory: loaded.directory,
+    config: loaded.file,
     stateDirectory: join(loaded.directory, '.devstack'),
     environment: loaded.environment,
   }

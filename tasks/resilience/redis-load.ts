@@ -34,6 +34,9 @@ export function redisLoad(options: RedisLoadOptions = {}): Load {
   }
 }
 
+/** How long a member may take to tell all that it holds. */
+const heldMs = 20_000
+
 type Place = ReadonlyMap<string, Address>
 
 class RedisLoad implements RunningLoad {
@@ -145,7 +148,10 @@ class RedisLoad implements RunningLoad {
     const password = this.#password
     return this.#clients.compare([...this.#members.keys()], {
       held: async (member) => {
-        const [reply] = await askRedis(this.#members.get(member)!, [['SMEMBERS', this.#key]], { password, signal })
+        // a frozen one takes the question and never answers
+        const bounded = AbortSignal.any([signal, AbortSignal.timeout(heldMs)])
+        const options = { password, signal: bounded }
+        const [reply] = await askRedis(this.#members.get(member)!, [['SMEMBERS', this.#key]], options)
         if (!Array.isArray(reply)) throw new Error(`answered ${String(reply)}`)
         return new Set(reply.map(Number))
       },

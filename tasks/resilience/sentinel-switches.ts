@@ -21,15 +21,19 @@ export async function followSwitches(sentinels: readonly Address[], options: Swi
 }
 
 async function follow(address: Address, { password, onSwitch, signal }: SwitchOptions): Promise<void> {
+  const tell = (text: string): void => {
+    const old = switchedFrom(text)
+    if (old !== undefined) onSwitch(old)
+  }
   while (!signal.aborted) {
     try {
       const connection = await RedisConnection.open(address, password, openMs, signal)
-      const tell = (text: string): void => {
-        const old = switchedFrom(text)
-        if (old !== undefined) onSwitch(old)
+      try {
+        await connection.subscribe(channel, tell, openMs)
+        await connection.closed
+      } finally {
+        connection.cut()
       }
-      await connection.subscribe(channel, tell, openMs)
-      await connection.closed
     } catch {
       await pause(openMs, signal)
     }

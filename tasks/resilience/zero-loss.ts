@@ -9,9 +9,10 @@ import { redisLoad } from './redis-load.ts'
 
 type Around = Pick<Ambient, 'exec' | 'project'>
 
-/** A devstack command in the project's folder. Rejects with TASK_COMMAND_FAILED. */
+/** A devstack command with the project's config. Rejects with TASK_COMMAND_FAILED. */
 function devstack(words: readonly string[], { exec, project }: Around, quiet = false): Promise<{ stdout: string }> {
-  return exec([process.execPath, join(packageFolder(), 'bin', 'devstack.cjs'), ...words], {
+  const config = project.config === undefined ? [] : ['--config', project.config]
+  return exec([process.execPath, join(packageFolder(), 'bin', 'devstack.cjs'), ...config, ...words], {
     cwd: project.directory,
     env: { [insideVariable]: '1' },
     quiet,

@@ -54,6 +54,43 @@ test('names the old master of this group, and listens again after a Sentinel was
   }
 })
 
+test('leaves no connection behind to a Sentinel that refuses the subscription', async () => {
+  const closed: Promise<void>[] = []
+  const again = Promise.withResolvers<void>()
+  let asked = 0
+  const server = createServer((socket: Socket) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    closed.push(promise)
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve())
+    socket.on('data', (chunk) => {
+      socket.write(chunk.toString().includes('SUBSCRIBE') ? '-NOPERM no\r\n' : '+PONG\r\n')
+      if (!chunk.toString().includes('SUBSCRIBE')) return
+      asked += 1
+      if (asked === 2) again.resolve()
+    })
+  })
+  server.listen(0, host)
+  await once(server, 'listening')
+  const stop = new AbortController()
+  try {
+    const { port } = server.address() as AddressInfo
+    const following = followSwitches([{ host, port }], {
+      password: undefined,
+      onSwitch: () => assert.unreachable(),
+      signal: stop.signal,
+    })
+    await again.promise
+    stop.abort()
+    await following
+    await Promise.all(closed)
+    assert.is(closed.length, 2)
+  } finally {
+    stop.abort()
+    server.close()
+  }
+})
+
 test('ends with its signal while no Sentinel answers', async () => {
   const server = createServer()
   server.listen(0, host)

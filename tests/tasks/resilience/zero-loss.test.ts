@@ -13,9 +13,11 @@ function around(answer: () => string, yes = false) {
     asked.push([...words].slice(2))
     return { stdout: answer() }
   }
-  const context = { exec, project: { directory: '/' }, flags: { yes, noBackup: false } } as unknown as Parameters<
-    typeof checkTask
-  >[1]
+  const context = {
+    exec,
+    project: { directory: '/', config: '/other.ts' },
+    flags: { yes, noBackup: false },
+  } as unknown as Parameters<typeof checkTask>[1]
   return { asked, context }
 }
 
@@ -30,7 +32,7 @@ test('is refused for a task that there is not, with the words of the command', a
     throw failed
   })
   const error = await rejected(checkTask(['nosuch', '--x'], context))
-  assert.equal(asked, [['plan', '--json', 'nosuch', '--x']])
+  assert.equal(asked, [['--config', '/other.ts', 'plan', '--json', 'nosuch', '--x']])
   assert.is(error.code, 'EXPERIMENT_TASK_REFUSED')
   assert.match(error.message, /devstack run nosuch --x can not be run: There is no task "nosuch"\./)
 })
