@@ -10,7 +10,7 @@ import { task } from '../config/define.ts'
 import type { Need, Needs, Task } from '../engine/task.ts'
 import { DevstackError, suggest } from '../errors.ts'
 import type { ContainerGate } from '../gate/gate.ts'
-import { labels, type ServiceHandle } from '../runtime/runtime.ts'
+import { type ContainerSummary, labels, type ServiceHandle } from '../runtime/runtime.ts'
 import { type BuiltImage, imageTask, pulledImage } from './image.ts'
 import { claimForRun, type OwnerContext } from './owner.ts'
 import { type ServiceTasks, serviceTasks } from './service.ts'
@@ -33,8 +33,8 @@ export interface StackOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Services whose images are built although nothing changed, without layers of earlier builds. */
   readonly afresh?: readonly string[]
-  /** Told which services have containers, before the first network, volume or container is made; throws to refuse. */
-  readonly admit?: (present: readonly string[]) => void
+  /** Told what containers there are, before the first network, volume or container is made; throws to refuse. */
+  readonly admit?: (present: readonly ContainerSummary[]) => void
 }
 
 /** What the folder of the project tells. */
@@ -174,7 +174,7 @@ function groundTask(model: ComposeModel, project: string, { before = {}, admit }
   const volumes = volumeSpecs(model, project)
   const enter = async (context: OwnerContext & SnapshotContext): Promise<string | undefined> => {
     const moved = await claimForRun(context)
-    admit?.((await snapshot(context)).flatMap((one) => one.labels[labels.service] ?? []))
+    admit?.(await snapshot(context))
     return moved
   }
   let warnedIn = ''

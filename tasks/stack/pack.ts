@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import {
   type BuiltImage,
   type ContainerGate,
+  type ContainerSummary,
   composeDependenciesOf,
   DevstackError,
   definePack,
   imageTask,
   type LoadedStack,
+  labels,
   loadStack,
   type Needs,
   named,
@@ -173,15 +175,35 @@ function isHaService(name: string): boolean {
   return /^(?:etcd|postgres|redis|sentinel)\d$/.test(name)
 }
 
+/** As ephemeral.yml mounts data, in the label that keeps how a container was made. */
+const dataInMemory = /"type":"tmpfs","target":"\/var\/lib\/(?:etcd|postgresql\/data|redis)"/
+
+/** Whether its data would end with the container; that of one that has stopped is gone. */
+function hasDataInMemory({ state, labels: own }: ContainerSummary): boolean {
+  return (state === 'running' || state === 'paused') && dataInMemory.test(own[labels.spec] ?? '')
+}
+
+function inMemory(services: readonly string[]): DevstackError {
+  return new DevstackError({
+    kind: 'state',
+    code: 'STACK_IN_MEMORY',
+    message: `The stack is up with its data in memory (${shortList(services)}), which would be lost: its containers would be made anew.`,
+    hint: 'Go on with it: devstack run up --ephemeral. To give its data up: devstack run down',
+  })
+}
+
+function shortList(services: readonly string[]): string {
+  const names = [...services].sort()
+  return (names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names).join(', ')
+}
+
 /** Both forms publish the same ports, and each has data of its own. */
 function otherForm(fast: boolean, present: readonly string[]): DevstackError {
   const [here, asked] = fast ? ['HA stack', 'fast mode'] : ['fast mode', 'HA stack']
-  const names = [...present].sort()
-  const named = names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names
   return new DevstackError({
     kind: 'state',
     code: 'STACK_OTHER_FORM',
-    message: `The ${here} is up here (${named.join(', ')}). The ${asked} needs its ports, and has data of its own.`,
+    message: `The ${here} is up here (${shortList(present)}). The ${asked} needs its ports, and has data of its own.`,
     hint: `Take it down first; its data stays: devstack run down`,
   })
 }
@@ -251,9 +273,11 @@ class HaStack {
     const loaded: LoadedStack = await loadStack(
       {
         admit: (present) => {
-          const others = present.filter(params.fast ? isHaService : isFastService)
+          const others = present.map(serviceOf).filter(params.fast ? isHaService : isFastService)
           // a service of the user's own may have such a name
           if (others.some((name) => !loaded.model.services[name])) throw otherForm(params.fast, others)
+          const volatile = params.ephemeral ? [] : present.filter(hasDataInMemory).map(serviceOf).filter(isHaService)
+          if (volatile.length > 0) throw inMemory(volatile)
         },
         files: [
           ...own.map((file) => join(root, 'compose', file)),

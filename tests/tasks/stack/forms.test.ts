@@ -22,8 +22,15 @@ test.after(() => rmSync(folder, { recursive: true }))
 
 let runs = 0
 
+interface Container {
+  /** Labels beside those of the project. */
+  readonly spec?: object
+  readonly state?: string
+}
+
 /** A context of a checkout in which these services have running containers. */
-function contextOf(services: readonly string[], more: object = {}): never {
+function contextOf(services: readonly string[], more: object = {}, container: Container = {}): never {
+  const { spec = {}, state = 'running' } = container
   runs += 1
   return {
     runId: `forms-${runs}`,
@@ -36,8 +43,8 @@ function contextOf(services: readonly string[], more: object = {}): never {
         services.map((service) => ({
           id: service,
           name: `p-${service}-1`,
-          state: 'running',
-          labels: { [labels.project]: 'p', [labels.service]: service, [labels.directory]: folder },
+          state,
+          labels: { [labels.project]: 'p', [labels.service]: service, [labels.directory]: folder, ...spec },
         })),
       volumes: async () => [],
       networks: async () => [],
@@ -47,12 +54,17 @@ function contextOf(services: readonly string[], more: object = {}): never {
 }
 
 /** What `up` looks at before the first network or volume. */
-async function enter(service: string, params: object, present: readonly string[]): Promise<unknown> {
+async function enter(
+  service: string,
+  params: object,
+  present: readonly string[],
+  container: Container = {},
+): Promise<unknown> {
   const { needs } = tasks['up']!.definition as { needs(params: object): Promise<Record<string, Task>> }
   const needOf = (task: Task, key: string): Task => (task.definition.needs as Record<string, Task>)[key]!
   const ready = (await needs(params))[service]!
   const ground = needOf(needOf(needOf(ready, 'container'), 'container'), 'ground')
-  return ground.definition.observe!(contextOf(present))
+  return ground.definition.observe!(contextOf(present, {}, container))
 }
 
 test('neither form is brought up beside the other', async () => {
@@ -63,6 +75,20 @@ test('neither form is brought up beside the other', async () => {
   assert.is(whole.code, 'STACK_OTHER_FORM')
   await enter('redis1', {}, ['redis2', 'sentinel1', 'mine'])
   await enter('redis', { fast: true }, ['postgres', 'mine'])
+})
+
+test('a stack with its data in memory is not made anew as one with volumes, unless its data is gone anyway', async () => {
+  const tmpfs = { mounts: [{ type: 'tmpfs', target: '/var/lib/postgresql/data' }] }
+  const spec = { [labels.spec]: JSON.stringify(tmpfs) }
+  const services = ['etcd1', 'postgres1', 'postgres2']
+  const refused = await refusal(() => enter('redis1', {}, services, { spec }))
+  assert.is(refused.code, 'STACK_IN_MEMORY')
+  assert.match(refused.message, 'data in memory (etcd1, postgres1, postgres2)')
+  assert.match(refused.hint ?? '', 'devstack run up --ephemeral')
+  await enter('redis1', { ephemeral: true }, services, { spec })
+  await enter('redis1', {}, services, { spec, state: 'exited' })
+  const own = { [labels.spec]: JSON.stringify({ mounts: [{ type: 'tmpfs', target: '/tmp' }] }) }
+  await enter('redis1', {}, services, { spec: own })
 })
 
 test('a part of the HA stack is no fast mode, also without etcd', async () => {
