@@ -1,16 +1,18 @@
 /**
  * Times of the HA stack, in one run beside docker compose on the very same files and images. Prints a table with ratios.
  *
- *     npm run bench -- [--runs 5] [--only cold,ephemeral,warm,noop,health,compose,compose-1s]
+ *     npm run bench -- [--runs 5] [--only cold,ephemeral,warm,noop,health,start,compose,compose-1s]
  *
- * "Really healthy" is the same for both: what `devstack run health` asks of every service, and a synchronous standby.
+ * `start` is the engine's share: its calls to start the containers of the stack, once they are made, all at once and waiting for
+ * nothing in between. "Really healthy" is the same for both: what `devstack run health` asks of every service, and a synchronous standby.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { cleanUp, uniqueProject } from '../support/engine.ts'
+import { cleanUp, engineCall, inventory, projectLabel, uniqueProject } from '../support/engine.ts'
 import { composeProgram } from './compose-peer.ts'
 
 const repository = dirname(dirname(import.meta.dirname))
@@ -18,7 +20,7 @@ const { values: flags } = parseArgs({
   options: { runs: { type: 'string', default: '5' }, only: { type: 'string' } },
 })
 const runs = Number(flags.runs)
-const all = ['cold', 'ephemeral', 'warm', 'noop', 'health', 'compose', 'compose-1s'] as const
+const all = ['cold', 'ephemeral', 'warm', 'noop', 'health', 'start', 'compose', 'compose-1s'] as const
 const wanted = new Set(flags.only?.split(',') ?? all)
 
 const project = uniqueProject('bench')
@@ -56,9 +58,30 @@ const devstack = (...args: string[]): Promise<number> =>
 
 const down = (): Promise<number> => devstack('run', 'down', '--volumes', '--yes')
 
+async function startContainers(): Promise<number> {
+  const { containers } = await inventory(project)
+  const each = async (action: 'kill' | 'start'): Promise<void> => {
+    const answers = await Promise.all(
+      containers.map((name) => engineCall(`/containers/${name}/${action}`, { method: 'POST' })),
+    )
+    const refused = answers.find(({ status }) => status !== 204)
+    if (refused) throw new Error(`${action} answered ${refused.status}: ${refused.text}`)
+  }
+  await each('kill')
+  while ((await running()) > 0) await delay(50)
+  const begun = performance.now()
+  await each('start')
+  return performance.now() - begun
+}
+
+async function running(): Promise<number> {
+  const filters = encodeURIComponent(JSON.stringify({ label: [`${projectLabel}=${project}`] }))
+  return JSON.parse((await engineCall(`/containers/json?filters=${filters}`)).text).length
+}
+
 async function measureDevstack(): Promise<void> {
   for (let round = 0; round < runs; round += 1) {
-    if (wanted.has('cold') || wanted.has('warm') || wanted.has('noop') || wanted.has('health')) {
+    if (['cold', 'warm', 'noop', 'health', 'start'].some((what) => wanted.has(what))) {
       const cold = await devstack('run', 'up')
       if (wanted.has('cold')) note('cold', cold)
     }
@@ -68,6 +91,7 @@ async function measureDevstack(): Promise<void> {
       await devstack('run', 'down', '--yes')
       note('warm', await devstack('run', 'up'))
     }
+    if (wanted.has('start')) note('start', await startContainers())
     await down()
     if (wanted.has('ephemeral')) {
       note('ephemeral', await devstack('run', 'up', '--ephemeral'))
