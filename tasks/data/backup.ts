@@ -135,7 +135,6 @@ export async function dumpPostgres(
     draft.folder,
     descriptions.reduce((sum, { size }) => sum + size, 0),
   )
-  const facts = await factsOf(server, working)
   const files: Record<string, FileManifest> = {}
   const databases: DatabaseManifest[] = []
   const dumpRoles = (beside: Working): Promise<FileManifest> =>
@@ -152,7 +151,11 @@ export async function dumpPostgres(
       databases.push({ ...description, file, tables })
     }
   }
-  const [roles] = await together(working, (beside) => [dumpRoles(beside), dumpDatabases(beside)])
+  const [roles, facts] = await together(working, (beside) => [
+    dumpRoles(beside),
+    factsOf(server, beside),
+    dumpDatabases(beside),
+  ])
   files[globalsFile] = roles
   return { files, postgres: { ...facts, image: server.handle.image, leader: server.handle.service, databases } }
 }
