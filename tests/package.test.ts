@@ -105,7 +105,7 @@ published('holds what is needed and nothing else', ({ files }) => {
   for (const path of [...needed, 'README.md', 'LICENSE', 'CHANGELOG.md', 'compose/stack.yml']) {
     assert.ok(files.includes(path), `${path} is missing`)
   }
-  const stray = files.filter((path) => /^(?:tests|lib|docs|node_modules|\.)/.test(path) || path.includes('.env'))
+  const stray = files.filter((path) => /^(?:lib|docs|\.)|(?:^|\/)(?:tests|node_modules)\/|\.env/.test(path))
   assert.equal(stray, [])
 })
 

@@ -36,7 +36,6 @@ export const diskKinds: Readonly<Record<string, FaultKind>> = {
   'read-only': kind({
     details: atPath,
     text: ({ service, path }) => `${service} can not write to ${path}`,
-    needsHelper: true,
     // over the mount, since what is open for writing keeps the mount itself writable
     inject: async ({ id, path }, { helper, signal }) => {
       const script = `enter() { nsenter -t "$pid" -m "$@"; }

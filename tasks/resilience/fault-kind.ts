@@ -20,8 +20,6 @@ export interface FaultKind<D = unknown> {
   readonly inject: (details: D, tools: FaultTools) => Promise<void>
   /** Idempotent; does nothing when the container is gone or the fault did not come to pass. */
   readonly heal: (details: D, tools: FaultTools) => Promise<void>
-  /** The helper container is used. */
-  readonly needsHelper?: boolean
 }
 
 /** The machine can not do this: the experiment was not run, which is no verdict. */

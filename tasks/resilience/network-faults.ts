@@ -45,7 +45,6 @@ export const networkKinds: Readonly<Record<string, FaultKind>> = {
     }),
     text: ({ service, direction, peers }) =>
       `${service} cut off from ${peers.length} peers${direction === 'both' ? '' : `, ${direction}bound only`}`,
-    needsHelper: true,
     inject: async ({ id, chain, peers, direction }, { helper, signal }) => {
       const script = `${filter}
 direction="$1"; shift
@@ -63,7 +62,6 @@ done
   loss: kind({
     details: chained.extend({ percent: z.number().min(0).max(100) }),
     text: ({ service, percent }) => `${service} loses ${percent} % of its packets`,
-    needsHelper: true,
     inject: async ({ id, chain, percent }, { helper, signal }) => {
       const script = `${filter}
 run -N "$chain"
@@ -76,7 +74,6 @@ run -I INPUT -j "$chain"`
   bandwidth: kind({
     details: target.extend({ kilobitPerSecond: z.number().int().positive() }),
     text: ({ service, kilobitPerSecond }) => `${service} sends at most ${kilobitPerSecond} kbit/s`,
-    needsHelper: true,
     inject: async ({ id, kilobitPerSecond }, { helper, signal }) => {
       const script = 'nsenter -t "$pid" -n tc qdisc replace dev eth0 root tbf rate "$1kbit" burst 16kbit latency 400ms'
       await helper.run(id, script, [String(kilobitPerSecond)], signal)
@@ -90,7 +87,6 @@ run -I INPUT -j "$chain"`
       reorderPercent: z.number().min(0).max(100).default(0),
     }),
     text: ({ service, delayMs, jitterMs }) => `${service} answers ${delayMs} ms late, give or take ${jitterMs} ms`,
-    needsHelper: true,
     // on the loopback of the helper itself, which talks to nobody
     check: async ({ service }, { helper, runtime, signal }) => {
       const id = await helper.start(signal)

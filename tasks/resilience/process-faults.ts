@@ -32,7 +32,6 @@ export const processKinds: Readonly<Record<string, FaultKind>> = {
   crash: kind({
     details: target,
     text: ({ service }) => `${service} crashed`,
-    needsHelper: true,
     // the engine restarts what died by itself, not what it was told to kill
     inject: async ({ id }, { helper, signal }) => void (await helper.run(id, 'kill -KILL "$pid"', [], signal)),
     heal: letRun,
@@ -55,7 +54,6 @@ export const processKinds: Readonly<Record<string, FaultKind>> = {
   'crash-loop': kind({
     details: target.extend({ times: z.number().int().min(1).max(20) }),
     text: ({ service, times }) => `${service} crashed ${times} times in a row`,
-    needsHelper: true,
     inject: async ({ id, service, times }, { helper, runtime, signal }) => {
       let crashed = 0
       for (let crash = 0; crash < times; crash += 1) {
@@ -83,7 +81,6 @@ export const processKinds: Readonly<Record<string, FaultKind>> = {
   oom: kind({
     details: target,
     text: ({ service }) => `${service} out of memory`,
-    needsHelper: true,
     inject: async ({ id, service }, { helper, runtime, signal }) => {
       // the main process is to be the one that the kernel picks; then little more than what is used now is allowed
       const script = `${memoryFile}
