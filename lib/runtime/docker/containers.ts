@@ -28,7 +28,12 @@ type Calls = Pick<
   | 'disconnect'
 >
 
-const about = (verb: string, name: string): Doing => ({ what: `${verb} container "${name}"`, thing: 'container', name })
+/** Something done to a container, which is told by its name once that was seen; `verb` is followed by what it is done to. */
+export function aboutContainer({ names }: Session, idOrName: string, verb: string, rest = ''): Doing {
+  const name = names.get(idOrName) ?? idOrName
+  return { what: `${verb} container "${name}"${rest}`, thing: 'container', name }
+}
+
 const path = (idOrName: string, rest = ''): string => `/containers/${encodeURIComponent(idOrName)}${rest}`
 
 /** A label filter as engines take it. */
@@ -42,6 +47,11 @@ const seconds = (ms: number | undefined): number | undefined => (ms === undefine
 /** The calls about containers. */
 export function containerCalls(session: Session, options: ConnectOptions): Calls {
   const { transport } = session
+  const about = (verb: string, idOrName: string, rest?: string): Doing => aboutContainer(session, idOrName, verb, rest)
+  const seen = <T extends { readonly id: string; readonly name: string }>(container: T): T => {
+    session.names.set(container.id, container.name)
+    return container
+  }
   let checks: Promise<HealthChecks | undefined> | undefined
   const healthChecks = (): Promise<HealthChecks | undefined> => {
     checks ??= import('./podman-health.ts').then(({ podmanHealthChecks }) => podmanHealthChecks(session))
@@ -89,7 +99,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         signal: call?.signal,
         doing,
       })
-      return answers.read(answers.containerList, text, doing).map(summaryOf)
+      return answers.read(answers.containerList, text, doing).map((one) => seen(summaryOf(one)))
     },
 
     async inspect(idOrName, call) {
@@ -101,12 +111,13 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
       }
       const found = await look()
       if (!found) return undefined
-      const seen = detailsOf(found)
-      if (session.kind !== 'podman' || seen.state !== 'running' || !found.Config.Healthcheck?.Test?.length) return seen
+      const first = seen(detailsOf(found))
+      if (session.kind !== 'podman' || first.state !== 'running' || !found.Config.Healthcheck?.Test?.length)
+        return first
       const run = await healthChecks()
       const intervalMs = (found.Config.Healthcheck.Interval ?? 0) / 1e6 || 30_000
-      const due = { id: seen.id, status: seen.health?.status ?? 'none', intervalMs }
-      if (!(await run?.run(due, call?.signal))) return seen
+      const due = { id: first.id, status: first.health?.status ?? 'none', intervalMs }
+      if (!(await run?.run(due, call?.signal))) return first
       const after = await look()
       return after && detailsOf(after)
     },
@@ -128,6 +139,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         doing,
       })
       const { Id: id, Warnings: warnings } = answers.read(answers.created, text, doing)
+      session.names.set(id, spec.name)
       try {
         for (const { network, ...attachment } of furtherNetworks(spec))
           await calls.connect(network, id, attachment, call)
@@ -194,6 +206,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
 
     async rename(idOrName, name, call) {
       await post(idOrName, { verb: 'Renaming', at: '/rename', query: { name }, signal: call?.signal })
+      if (session.names.has(idOrName)) session.names.set(idOrName, name)
     },
 
     async remove(idOrName, remove) {
@@ -230,7 +243,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         path: `/networks/${encodeURIComponent(network)}/connect`,
         body: { Container: idOrName, EndpointConfig: endpoint(attachment) },
         signal: call?.signal,
-        doing: { ...about('Connecting', idOrName), what: `Connecting container "${idOrName}" to network "${network}"` },
+        doing: about('Connecting', idOrName, ` to network "${network}"`),
       })
     },
 
@@ -240,10 +253,7 @@ export function containerCalls(session: Session, options: ConnectOptions): Calls
         path: `/networks/${encodeURIComponent(network)}/disconnect`,
         body: { Container: idOrName, Force: true },
         signal: call?.signal,
-        doing: {
-          ...about('Disconnecting', idOrName),
-          what: `Disconnecting container "${idOrName}" from network "${network}"`,
-        },
+        doing: about('Disconnecting', idOrName, ` from network "${network}"`),
       })
     },
   }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ExecOptions, Runtime } from '../runtime.ts'
 import { execCreated, execInspect, read } from './answers.ts'
+import { aboutContainer } from './containers.ts'
 import { isCode } from './discover.ts'
 import { type Doing, failure, refused } from './failures.ts'
 import type { Session } from './session.ts'
@@ -27,11 +28,7 @@ export function execCalls(session: Session): Pick<Runtime, 'exec' | 'execInterac
   const { transport } = session
 
   const begin = async (idOrName: string, start: Start): Promise<{ id: string; connection: Duplex; doing: Doing }> => {
-    const doing: Doing = {
-      what: `Running ${start.command[0] ?? 'nothing'} in container "${idOrName}"`,
-      thing: 'container',
-      name: idOrName,
-    }
+    const doing = aboutContainer(session, idOrName, `Running ${start.command[0] ?? 'nothing'} in`)
     const { text } = await transport.call({
       method: 'POST',
       path: `/containers/${encodeURIComponent(idOrName)}/exec`,
@@ -81,7 +78,7 @@ export function execCalls(session: Session): Pick<Runtime, 'exec' | 'execInterac
     idOrName: string,
     { id, token, user }: { id: string; token: string; user?: string | undefined },
   ) => {
-    const doing: Doing = { what: `Ending a command in container "${idOrName}"` }
+    const doing = aboutContainer(session, idOrName, 'Ending a command in')
     const signal = AbortSignal.timeout(3_000)
     for (const name of ['TERM', 'KILL']) {
       const script = `for f in /proc/[0-9]*/environ; do grep -q ${mark}=${token} "$f" 2>/dev/null && p=\${f#/proc/} && kill -${name} "\${p%/environ}"; done; true`

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { DevstackError } from '../../errors.ts'
 import type { Image, PullProgress, Runtime } from '../runtime.ts'
 import * as answers from './answers.ts'
-import { labelFilter } from './containers.ts'
+import { aboutContainer, labelFilter } from './containers.ts'
 import { registryLogin } from './credentials.ts'
 import type { ConnectOptions } from './discover.ts'
 import { type Doing, failure, wordsOf } from './failures.ts'
@@ -135,11 +135,7 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
     },
 
     async copyOut(idOrName, path, call) {
-      const doing: Doing = {
-        what: `Copying ${path} out of container "${idOrName}"`,
-        thing: 'container',
-        name: idOrName,
-      }
+      const doing = aboutContainer(session, idOrName, `Copying ${path} out of`)
       return transport.stream({
         method: 'GET',
         path: `/containers/${encodeURIComponent(idOrName)}/archive`,
@@ -150,11 +146,7 @@ export function imageCalls(session: Session, options: ConnectOptions): Calls {
     },
 
     async copyIn(idOrName, path, tar, call) {
-      const doing: Doing = {
-        what: `Copying to ${path} in container "${idOrName}"`,
-        thing: 'container',
-        name: idOrName,
-      }
+      const doing = aboutContainer(session, idOrName, `Copying to ${path} in`)
       await transport.call({
         method: 'PUT',
         path: `/containers/${encodeURIComponent(idOrName)}/archive`,

@@ -1,6 +1,7 @@
 /** Log lines of a container. */
 import type { LogLine, LogOptions, Runtime } from '../runtime.ts'
 import { containerInspect, read } from './answers.ts'
+import { aboutContainer } from './containers.ts'
 import { failure } from './failures.ts'
 import type { Session } from './session.ts'
 import { demultiplexer, type Frame } from './streams.ts'
@@ -10,7 +11,7 @@ export function logCalls(session: Session): Pick<Runtime, 'logs'> {
   return {
     async *logs(idOrName, options = {}) {
       const { signal } = options
-      const doing = { what: `Reading the logs of container "${idOrName}"`, thing: 'container', name: idOrName } as const
+      const doing = aboutContainer(session, idOrName, 'Reading the logs of')
       const base = `/containers/${encodeURIComponent(idOrName)}`
       const stop = new AbortController()
       const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal

@@ -19,6 +19,8 @@ export interface Session {
   readonly address: string
   /** On this machine, so that its clock, files and processes are ours too. */
   readonly local: boolean
+  /** Names of the containers that were seen, by id: errors are told with names. */
+  readonly names: Map<string, string>
 }
 
 const versionSchema = z.object({
@@ -135,6 +137,7 @@ function agree(transport: Transport, text: string): Session {
     source: candidate.source,
     address: candidate.text,
     local: candidate.address.kind === 'socket',
+    names: new Map(),
   }
 }
 

@@ -57,6 +57,29 @@ const inspection = (more: object = {}) => ({
   ...more,
 })
 
+test('tells errors with the name of a container that is known by its id, and with the newest one', () =>
+  withEngine(
+    {
+      'GET /containers/c1/json': () => inspection(),
+      'POST /containers/c1/rename': (_asked, response) => void response.writeHead(204).end(),
+      'POST /containers/c1/start': refuse(500, 'broken'),
+      'POST /containers/c1/exec': refuse(500, 'broken'),
+      'POST /containers/c2/start': refuse(500, 'broken'),
+    },
+    async (engine) => {
+      const runtime = engine.runtime()
+      await runtime.inspect('c1')
+      assert.match((await refusal(() => runtime.start('c1'))).message, 'Starting container "p-web-1"')
+      assert.match(
+        (await refusal(() => runtime.exec('c1', { command: ['ls'] }))).message,
+        'Running ls in container "p-web-1"',
+      )
+      await runtime.rename('c1', 'p-web-1-leaving')
+      assert.match((await refusal(() => runtime.start('c1'))).message, 'Starting container "p-web-1-leaving"')
+      assert.match((await refusal(() => runtime.start('c2'))).message, 'Starting container "c2"')
+    },
+  ))
+
 test('asks for nothing before the first call, and for the version once', () =>
   withEngine({ 'GET /containers/json': () => [] }, async (engine) => {
     const runtime = engine.runtime()
