@@ -1,5 +1,5 @@
 /**
- * Volumes as an archive and back, by tar and zstd in a helper container that has them mounted: only compressed bytes pass
+ * Volumes as an archive and back, by tar and zstd in a helper container that has them mounted: at most compressed bytes pass
  * through this process.
  */
 import { createReadStream, statSync } from 'node:fs'
