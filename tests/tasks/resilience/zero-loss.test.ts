@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { DevstackError } from '../../../lib/index.ts'
 import { experiment, insideVariable } from '../../../tasks/resilience/experiment.ts'
 import { checkTask } from '../../../tasks/resilience/zero-loss.ts'
+import { refusal } from '../../support/refusal.ts'
 
 const test = suite('zero loss around a task')
 
@@ -31,7 +32,7 @@ test('is refused for a task that there is not, with the words of the command', a
   const { asked, context } = around(() => {
     throw failed
   })
-  const error = await rejected(checkTask(['nosuch', '--x'], context))
+  const error = await refusal(() => checkTask(['nosuch', '--x'], context))
   assert.equal(asked, [['--config', '/other.ts', 'plan', '--json', 'nosuch', '--x']])
   assert.is(error.code, 'EXPERIMENT_TASK_REFUSED')
   assert.match(error.message, /devstack run nosuch --x can not be run: There is no task "nosuch"\./)
@@ -39,7 +40,7 @@ test('is refused for a task that there is not, with the words of the command', a
 
 test('is refused for one that destroys, unless that was agreed to', async () => {
   const plan = () => JSON.stringify([{ node: 'down', destroys: ['volume a and the data in it'] }, { node: 'x' }])
-  const error = await rejected(checkTask(['down'], around(plan).context))
+  const error = await refusal(() => checkTask(['down'], around(plan).context))
   assert.is(error.code, 'CONFIRMATION_NEEDED')
   assert.equal(error.details, ['volume a and the data in it'])
   await checkTask(['down'], around(plan, true).context)
@@ -64,13 +65,3 @@ test('does not wait for itself inside another one', () => {
 })
 
 test.run()
-
-async function rejected(promise: Promise<unknown>): Promise<DevstackError> {
-  try {
-    await promise
-  } catch (thrown) {
-    return thrown as DevstackError
-  }
-  assert.unreachable('it did not reject')
-  throw new Error('unreachable')
-}
