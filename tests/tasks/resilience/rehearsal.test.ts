@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Ambient, gate, labels } from '../../../lib/index.ts'
+import { type Ambient, type DevstackError, gate, labels } from '../../../lib/index.ts'
 import { AcknowledgedWrites, compareLedger } from '../../../tasks/resilience/acknowledged.ts'
 import { now, pause } from '../../../tasks/resilience/clock.ts'
 import type { ExperimentContext, Limits } from '../../../tasks/resilience/context.ts'
@@ -11,7 +11,6 @@ import { impossible } from '../../../tasks/resilience/fault-kind.ts'
 import { readFaults } from '../../../tasks/resilience/fault-record.ts'
 import type { Load } from '../../../tasks/resilience/load.ts'
 import { type RehearsalOptions, rehearse } from '../../../tasks/resilience/rehearsal.ts'
-import { refusal } from '../../support/refusal.ts'
 import { temporaryFolder } from '../../support/temporary.ts'
 
 const test = suite('an experiment')
@@ -162,13 +161,13 @@ test('goes in this order: steady state, load, fault, recovery, heal, steady stat
 test('refuses to start on an unhealthy stack, and does nothing', () =>
   onStage(async (stage) => {
     stage.container.state = 'exited'
-    const error = await refusal(() => rehearse(rehearsal(stage), stage.around))
+    const error = await rejected(rehearse(rehearsal(stage), stage.around))
     assert.is(error.code, 'EXPERIMENT_REFUSED')
     assert.equal(new Set(stage.calls), new Set(['steady']))
     assert.match(error.hint ?? '', /devstack run health/)
     const [state] = rehearsal(stage).steadyState
     const others = { ...rehearsal(stage), steadyState: [{ ...state!, services: /^etcd/ }] }
-    assert.match((await refusal(() => rehearse(others, stage.around))).hint ?? '', /all members.*devstack run up$/)
+    assert.match((await rejected(rehearse(others, stage.around))).hint ?? '', /all members.*devstack run up$/)
   }))
 
 test('heals when recovery fails, compares all the same, and fails', () =>
@@ -188,7 +187,7 @@ test('heals when it is cancelled, before it ends', () =>
         signal.addEventListener('abort', () => reject(signal.reason), { once: true })
         stage.abort.abort(new Error('Ctrl-C'))
       })
-    const error = await refusal(() => rehearse(rehearsal(stage, { observe }), stage.around))
+    const error = await rejected(rehearse(rehearsal(stage, { observe }), stage.around))
     assert.is(error.message, 'Ctrl-C')
     assert.is(stage.container.state, 'running')
     assert.equal(readFaults(stage.around.project.stateDirectory), [])
@@ -213,7 +212,7 @@ test('heals by its own means, too, also when the injection fails half-way', () =
 test('says what was named wrongly instead of failing, and keeps no report, as nothing was injected', () =>
   onStage(async (stage) => {
     const inject = (context: ExperimentContext<object>) => context.fault('pause', 'dd').then(() => {})
-    const error = await refusal(() => rehearse(rehearsal(stage, { inject }), stage.around))
+    const error = await rejected(rehearse(rehearsal(stage, { inject }), stage.around))
     assert.is(error.code, 'STACK_UNKNOWN_SERVICE')
     assert.not.ok(stage.calls.includes('compare'))
     const later = async (context: ExperimentContext<object>): Promise<void> => {
@@ -275,7 +274,7 @@ test('removes its helper though a load does not end', () =>
     const options = { ...rehearsal(stage), load: [broken], helper: true }
     const engine = { create: async () => ({ id: 'h1' }), start: async () => undefined }
     const around = { ...stage.around, runtime: { ...stage.around.runtime, ...engine } } as unknown as Stage['around']
-    const error = await refusal(() => rehearse(options, around))
+    const error = await rejected(rehearse(options, around))
     assert.is(error.message, 'it will not end')
     assert.equal(readFaults(stage.around.project.stateDirectory), [], 'the helper was on record')
   }))
@@ -305,7 +304,7 @@ test('heals when it is cancelled in the midst of the heal', () =>
         },
       },
     } as unknown as Stage['around']
-    const error = await refusal(() => rehearse(rehearsal(stage), around))
+    const error = await rejected(rehearse(rehearsal(stage), around))
     assert.is(error.message, 'Ctrl-C')
     assert.is(stage.container.state, 'running')
     assert.equal(readFaults(stage.around.project.stateDirectory), [])
@@ -356,3 +355,13 @@ test('is a task with its own params and --repeat', () => {
 })
 
 test.run()
+
+async function rejected(promise: Promise<unknown>): Promise<DevstackError> {
+  try {
+    await promise
+  } catch (thrown) {
+    return thrown as DevstackError
+  }
+  assert.unreachable('it did not reject')
+  throw new Error('unreachable')
+}
