@@ -11,8 +11,9 @@ const sameText = `SET datestyle TO ISO; SET intervalstyle TO postgres; SET timez
   SET bytea_output TO hex; SET search_path TO ''; SET row_security TO off`
 
 /**
- * By the name of `regtype`, which for types of one's own has a schema: how a value of these types is hashed as it is, and in another cluster alike: a third of what its text costs. Not the types
- * of which equal values have different texts (numeric, float8). Of all others the text is hashed.
+ * How values of these types are hashed as they are, and in another cluster alike; that costs a third of hashing their text, as is
+ * done for all others. Not here: types of which equal values have different texts (numeric, float8). Named as `regtype` names
+ * them, which gives types of one's own a schema.
  */
 const direct: Readonly<Record<string, (column: string, seed: number) => string>> = {
   smallint: (column, seed) => `hashint2extended(${column}, ${seed})`,

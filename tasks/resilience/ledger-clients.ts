@@ -79,7 +79,8 @@ export class LedgerClients {
   async compare(
     members: readonly string[],
     options: {
-      readonly held: (member: string) => Promise<ReadonlySet<number>>
+      /** What a member holds; its signal ends when that takes too long. */
+      readonly held: (member: string, signal: AbortSignal) => Promise<ReadonlySet<number>>
       /** How long a member is waited for; default 25 s. */
       readonly heldMs?: number
       /** Whether asking again would change nothing; default: every member holds every acknowledged write. */
@@ -93,9 +94,13 @@ export class LedgerClients {
     const ask = async (): Promise<boolean> => {
       const holdings = await Promise.all(
         members.map(async (member): Promise<readonly [string, Holding]> => {
+          const limit = options.heldMs ?? heldMs
+          const message = `no answer within ${limit / 1000} s`
+          const late = new AbortController()
+          const signal = AbortSignal.any([options.signal, late.signal])
           try {
-            const limit = options.heldMs ?? heldMs
-            return [member, { ids: await within(limit, options.held(member), `no answer within ${limit / 1000} s`) }]
+            const ids = await within(limit, options.held(member, signal), message, () => late.abort(new Error(message)))
+            return [member, { ids }]
           } catch (thrown) {
             return [member, { error: messageOf(thrown) }]
           }

@@ -34,9 +34,6 @@ export function redisLoad(options: RedisLoadOptions = {}): Load {
   }
 }
 
-/** How long a member may take to tell all that it holds. */
-const heldMs = 20_000
-
 type Place = ReadonlyMap<string, Address>
 
 class RedisLoad implements RunningLoad {
@@ -147,9 +144,7 @@ class RedisLoad implements RunningLoad {
   compare(signal: AbortSignal) {
     const password = this.#password
     return this.#clients.compare([...this.#members.keys()], {
-      held: async (member) => {
-        // a frozen one takes the question and never answers
-        const bounded = AbortSignal.any([signal, AbortSignal.timeout(heldMs)])
+      held: async (member, bounded) => {
         const options = { password, signal: bounded }
         const [reply] = await askRedis(this.#members.get(member)!, [['SMEMBERS', this.#key]], options)
         if (!Array.isArray(reply)) throw new Error(`answered ${String(reply)}`)

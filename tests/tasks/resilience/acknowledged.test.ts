@@ -113,11 +113,13 @@ test('names a member that never answers, instead of waiting for it', async () =>
     const clients = new LedgerClients(join(folder.path, 'x.ledger'))
     clients.ledger.add({ id: 1, at: 1, ms: 1 })
     const abort = new AbortController()
-    const held = async (member: string): Promise<ReadonlySet<number>> => {
+    const ended = Promise.withResolvers<unknown>()
+    const held = async (member: string, signal: AbortSignal): Promise<ReadonlySet<number>> => {
       if (member === 'well') return new Set([1])
-      abort.abort()
+      signal.addEventListener('abort', () => ended.resolve(signal.reason))
       return new Promise(() => {})
     }
+    void ended.promise.then(() => abort.abort())
     const verdict = await clients.compare(['well', 'frozen'], { held, heldMs: 20, signal: abort.signal })
     assert.equal(
       verdict.members.map(({ member, error }) => [member, error]),
@@ -126,6 +128,7 @@ test('names a member that never answers, instead of waiting for it', async () =>
         ['well', undefined],
       ],
     )
+    assert.is(((await ended.promise) as Error).message, 'no answer within 0.02 s', 'whoever asks is told to stop')
     await clients.stop()
   } finally {
     await folder.remove()
